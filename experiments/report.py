@@ -1,0 +1,122 @@
+"""What a run shows: the table of its rows, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from gnnreloc.data import Corpus, Pair
+from gnnreloc.evaluation import Evaluation
+from gnnreloc.evaluation.protocol import localize_pair
+from gnnreloc.models import GraphRelocalizer
+from gnnreloc.plotting import (
+    TimelineCase,
+    plot_adjacency,
+    plot_recall_over_tiou,
+    plot_timelines,
+    plot_training,
+    save_figure,
+)
+from gnnreloc.transforms import khop_adjacency
+
+COLUMNS = ("0.5", "0.6", "0.7", "0.8", "0.9")
+
+
+def print_table(metrics: Mapping[str, Any]) -> None:
+    """Print the run's row among the rows that it must be read with."""
+    table = Table(
+        title=f"{metrics['dataset']}, split {metrics['split']}, seed {metrics['seed']}: "
+        f"{metrics['pairs']} pairs of unseen classes, protocol {metrics['protocol']}",
+        caption="R@1: share of pairs whose first prediction has a tIoU above the column's",
+    )
+    table.add_column("system", no_wrap=True)
+    for name in (*(f"R@1 {level}" for level in COLUMNS), "mean", "R@5 0.5", "mIoU"):
+        table.add_column(name, justify="right")
+    for name, summary in metrics["baselines"].items():
+        table.add_row(name, *_cells(summary), style="dim")
+    table.add_section()
+    table.add_row("wrong-class query", *_cells(metrics["wrong_class_query"]))
+    table.add_row("before refinement", *_cells(metrics["unrefined"]))
+    table.add_row(metrics["system"], *_cells(metrics), style="bold")
+    Console(width=None if Console().is_terminal else 110).print(table)
+
+
+def _cells(summary: Mapping[str, Any]) -> list[str]:
+    values = [summary["r1"][level] for level in COLUMNS]
+    return [
+        f"{v:.3f}" for v in [*values, summary["r1_mean"], summary["r5"]["0.5"], summary["miou"]]
+    ]
+
+
+def write_figures(
+    folder: Path,
+    model: GraphRelocalizer,
+    corpus: Corpus,
+    pairs: Sequence[Pair],
+    result: Evaluation,
+    metrics: Mapping[str, Any],
+    log: pd.DataFrame,
+) -> None:
+    """Training curves, R@1 over tIoU, adjacency matrices, timelines of good and bad cases."""
+    save_figure(plot_training(log), folder / "training.png")
+    rows = {name: summary["r1"] for name, summary in metrics["baselines"].items()}
+    rows |= {"wrong_class_query": metrics["wrong_class_query"]["r1"]}
+    rows |= {metrics["system"]: metrics["r1"]}
+    curves = {
+        name: {float(level): value for level, value in r1.items()} for name, r1 in rows.items()
+    }
+    title = f"{corpus.name}, split {metrics['split']}: {metrics['pairs']} pairs of unseen classes"
+    figure = plot_recall_over_tiou(curves, highlight=metrics["system"], title=title)
+    save_figure(figure, folder / "recall.png")
+
+    ranked = result.predictions["tiou"].sort_values(ascending=False, kind="stable").index
+    best = pairs[int(ranked[len(ranked) // 10])]
+    save_figure(
+        plot_adjacency(
+            adjacency_matrices(model, corpus, best),
+            timesteps=model.timesteps,
+            title=f"query and best proposal of a {best.label!r} pair",
+        ),
+        folder / "adjacency.png",
+    )
+    chosen = [int(ranked[int(share * (len(ranked) - 1))]) for share in (0.1, 0.3, 0.6, 0.95)]
+    cases = [timeline_case(model, corpus, pairs[i], result.predictions.loc[i]) for i in chosen]
+    save_figure(plot_timelines(cases, title=title), folder / "timelines.png")
+
+
+def adjacency_matrices(
+    model: GraphRelocalizer, corpus: Corpus, pair: Pair
+) -> dict[str, torch.Tensor]:
+    """The learned adjacency of a pair (where there is one) and the fixed ones beside it."""
+    top = localize_pair(model, corpus, pair).candidates[:1]
+    query = corpus.features[pair.query_video].slice(*pair.query_segment)
+    with torch.no_grad():
+        out = model(model.pair_graphs(query, corpus.features[pair.reference], top))
+    learned = {} if out.adjacency is None else {"learned": out.adjacency[0]}
+    return learned | {f"k={k}": khop_adjacency(model.timesteps, k) for k in (1, 2, 3)}
+
+
+def timeline_case(
+    model: GraphRelocalizer, corpus: Corpus, pair: Pair, row: pd.Series[Any]
+) -> TimelineCase:
+    """One pair as a drawing: query, truth, prediction, candidates shaded by score."""
+    moments = localize_pair(model, corpus, pair)
+    start, end = pair.query_segment
+    return TimelineCase(
+        title=f"{pair.label} in {pair.reference}",
+        query_label=pair.query_label,
+        query_duration=end - start,
+        duration=corpus.features[pair.reference].duration,
+        truth=pair.targets,
+        prediction=moments.segments[0],
+        score=float(moments.scores[0]),
+        overlap=float(row["tiou"]),
+        proposals=moments.candidates,
+        proposal_scores=moments.scores,
+    )

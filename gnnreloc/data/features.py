@@ -1,0 +1,252 @@
+"""Features of one video and their resampling to a fixed number of timesteps.
+
+A video is a matrix of ``n`` feature rows. Row ``i`` describes the seconds
+``[offset + i * step, offset + (i + 1) * step)``; its centre time is ``offset + (i + 0.5) * step``.
+The stores that hold the features of many videos are in :mod:`gnnreloc.data.feature_store`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnreloc.errors import InputError
+
+ResampleMode = Literal["linear", "nearest", "pool"]
+
+# A bin narrower than this share of a row is a point: the difference of two running sums would
+# lose its digits there.
+_NARROW_BIN = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Feature rows of one video (or of a clip cut from it), with their place in time.
+
+    Example:
+        >>> video = Features(torch.tensor([[1.0], [2.0], [3.0]]), step=0.5)
+        >>> video.duration, video.time.tolist()
+        (1.5, [0.25, 0.75, 1.25])
+        >>> video.slice(0.5, 1.5).values.tolist()
+        [[2.0], [3.0]]
+
+    Args:
+        values: Feature rows, ``[n, C]`` with ``n >= 1`` and ``C >= 1``; kept as float32.
+        step: Seconds from one row to the next, greater than 0.
+        offset: Time in seconds at which the first row starts.
+        metadata: Where the rows come from (backbone, decoder, fps, checksum), as far as known.
+
+    Raises:
+        InputError: If ``values`` is no matrix with entries, or ``step`` or ``offset`` not usable.
+    """
+
+    values: Tensor
+    step: float
+    offset: float = 0.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.values.dim() != 2 or self.values.numel() == 0:
+            found = list(self.values.shape)
+            raise InputError(f"features: found shape {found}, wanted [n, C] with n >= 1 and C >= 1")
+        if not (math.isfinite(self.step) and self.step > 0):
+            raise InputError(f"features: found step {self.step}, wanted seconds greater than 0")
+        if not math.isfinite(self.offset):
+            raise InputError(
+                f"features: found offset {self.offset}, wanted a finite time in seconds"
+            )
+        object.__setattr__(self, "values", self.values.float())
+
+    @property
+    def num_steps(self) -> int:
+        """Number of feature rows ``n``."""
+        return self.values.shape[0]
+
+    @property
+    def num_channels(self) -> int:
+        """Width ``C`` of a feature row."""
+        return self.values.shape[1]
+
+    @property
+    def duration(self) -> float:
+        """Time in seconds at which the last row ends: ``offset + n * step``."""
+        return self.offset + self.num_steps * self.step
+
+    @property
+    def time(self) -> Tensor:
+        """Centre time of every row in seconds, float64 ``[n]``."""
+        return self.offset + (torch.arange(self.num_steps, dtype=torch.float64) + 0.5) * self.step
+
+    def slice(self, start: float, end: float) -> Features:
+        """Cut out the rows whose centre lies in ``[start, end)``, as a clip of its own.
+
+        The clip begins at time 0: its ``offset`` is 0, whatever the offset of the video. When no
+        centre lies inside, the row whose centre is nearest to the middle of the interval is kept.
+
+        Args:
+            start: First moment of the clip in seconds, on the time axis of this video.
+            end: Last moment of the clip in seconds, greater than ``start``.
+
+        Returns:
+            The clip; its ``values`` share memory with this video.
+
+        Raises:
+            InputError: If ``start`` or ``end`` is not finite, or ``end <= start``.
+        """
+        _check_segments(torch.tensor([[start, end]], dtype=torch.float64))
+        bounds = torch.tensor([start, end], dtype=torch.float64)
+        first, last = torch.searchsorted(self.time, bounds).tolist()
+        if first == last:
+            first = int((self.time - (start + end) / 2).abs().argmin())
+            last = first + 1
+        return Features(self.values[first:last], self.step, metadata=self.metadata)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.num_steps} rows x {self.num_channels} channels, "
+            f"step={self.step:g} s, offset={self.offset:g} s)"
+        )
+
+
+def resample(
+    features: Features, segments: Tensor, timesteps: int, mode: ResampleMode = "linear"
+) -> Tensor:
+    r"""Describe every segment by the same number of equally spaced feature rows.
+
+    The paper describes every clip by ``T`` timesteps (section 4.3) and leaves open how features
+    become timesteps; what follows is our reading. Timestep ``t`` stands for the ``t``-th of ``T``
+    equal bins of the segment, with its centre at
+
+    .. math:: \mathrm{start} + (t + 0.5) \, (\mathrm{end} - \mathrm{start}) / T
+
+    - ``"linear"``: interpolate between the two nearest row centres, constant beyond the first and
+      the last centre;
+    - ``"nearest"``: the row that covers the position, or the first or last row outside the video;
+    - ``"pool"``: the mean of the rows that the bin touches, weighted by their overlap with it. The
+      part of a bin outside the video does not count; a bin wholly outside takes the nearest row.
+
+    Example:
+        >>> video = Features(torch.tensor([[0.0], [2.0], [4.0], [6.0]]), step=1.0)
+        >>> whole = torch.tensor([[0.0, 4.0]])
+        >>> resample(video, whole, 2).flatten().tolist()
+        [1.0, 5.0]
+        >>> resample(video, torch.tensor([[0.5, 2.5]]), 2, mode="pool").flatten().tolist()
+        [1.0, 3.0]
+
+    Args:
+        features: The video.
+        segments: Start and end in seconds, ``[m, 2]``; they may reach beyond the video.
+        timesteps: Number of timesteps ``T``, at least 1.
+        mode: How the features are read, see above.
+
+    Returns:
+        float32 ``[m, T, C]``, on the device of the features.
+
+    Raises:
+        InputError: If ``timesteps < 1``, the mode is unknown, or a segment is not finite or does
+            not end after it starts.
+    """
+    if timesteps < 1:
+        raise InputError(f"timesteps: found {timesteps}, wanted at least 1")
+    if mode not in get_args(ResampleMode):
+        raise InputError(f"resample mode: found {mode!r}, wanted one of {get_args(ResampleMode)}")
+    segments = segments.detach().to("cpu", torch.float64)
+    _check_segments(segments)
+    start, length = segments[:, :1], segments[:, 1:] - segments[:, :1]
+    if mode == "pool":
+        shares = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
+        return _pool(features, start + shares * length)
+    shares = (torch.arange(timesteps, dtype=torch.float64) + 0.5) / timesteps
+    row = (start + shares * length - features.offset) / features.step
+    values, device, last = features.values, features.values.device, features.num_steps - 1
+    if mode == "nearest":
+        return values[row.floor().clamp(0, last).long().to(device)]
+    row = (row - 0.5).clamp(0, last)
+    below = row.floor().long()
+    above = (below + 1).clamp(max=last)
+    weight = (row - below).float().unsqueeze(-1).to(device)
+    return torch.lerp(values[below.to(device)], values[above.to(device)], weight)
+
+
+def _pool(features: Features, edges: Tensor) -> Tensor:
+    """Mean of the piecewise constant signal between neighbouring ``edges [m, T + 1]`` (seconds)."""
+    values, rows = features.values, features.num_steps
+    edges = ((edges - features.offset) / features.step).clamp(0, rows)
+    whole = edges.floor().long().clamp(max=rows - 1)
+    centre = ((edges[:, :-1] + edges[:, 1:]) / 2).floor().long().clamp(max=rows - 1)
+    part, width = (edges - whole).to(values.device), edges.diff(dim=1).to(values.device)
+    whole, centre = whole.to(values.device), centre.to(values.device)
+    # Integral of the signal from row 0 to each edge: the whole rows before it, and a part of one.
+    # float64, because the mean is a small difference of two large sums.
+    sums = torch.cat([values.new_zeros(1, values.shape[1]), values]).double().cumsum(0)
+    integral = sums[whole] + part.unsqueeze(-1) * values[whole].double()
+    width = width.unsqueeze(-1)
+    mean = integral.diff(dim=1) / width.clamp(min=_NARROW_BIN)
+    return torch.where(width < _NARROW_BIN, values[centre], mean.float())
+
+
+def validate_features(
+    values: Tensor | NDArray[Any], video: str, channels: int | None = None
+) -> Tensor:
+    """Check the feature matrix of a video and return it as a float32 tensor.
+
+    Args:
+        values: Feature rows, ``[n, C]``, of an integer or floating type.
+        video: Name of the video, for the messages.
+        channels: Width ``C`` that is wanted, or ``None`` for any.
+
+    Returns:
+        float32 ``[n, C]``; shares memory with ``values`` where no conversion is needed.
+
+    Raises:
+        InputError: If the matrix is empty, not two-dimensional, of another width, not numeric, or
+            holds a value that is NaN or infinite (in float32). The message names the video.
+    """
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind not in "fiu":
+            raise InputError(
+                f"video {video!r}: found features of type {values.dtype}, wanted numbers"
+            )
+        with np.errstate(over="ignore"):
+            values = torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
+    elif values.dtype == torch.bool or values.is_complex():
+        raise InputError(f"video {video!r}: found features of type {values.dtype}, wanted numbers")
+    values = values.float()
+    shape = list(values.shape)
+    if values.dim() != 2:
+        raise InputError(
+            f"video {video!r}: found features of shape {shape}, wanted [rows, channels]"
+        )
+    if values.numel() == 0:
+        raise InputError(f"video {video!r}: found empty features of shape {shape}")
+    if channels is not None and values.shape[1] != channels:
+        raise InputError(f"video {video!r}: found {shape[1]} channels per row, wanted {channels}")
+    finite = torch.isfinite(values)
+    if not finite.all():
+        row, channel = (~finite).nonzero()[0].tolist()
+        raise InputError(
+            f"video {video!r}: row {row} (from 0), channel {channel} holds "
+            f"{values[row, channel].item()}, wanted a finite number"
+        )
+    return values
+
+
+def _check_segments(segments: Tensor) -> None:
+    """Raise unless ``segments`` is ``[m, 2]``, finite, and every one ends after it starts."""
+    if segments.dim() != 2 or segments.shape[1] != 2:
+        raise InputError(f"segments: found shape {list(segments.shape)}, wanted [m, 2]")
+    length = segments[:, 1] - segments[:, 0]
+    good = torch.isfinite(length) & (length > 0)
+    if not good.all():
+        row = int((~good).nonzero()[0])
+        start, end = segments[row].tolist()
+        raise InputError(
+            f"segment {row} (from 0): found start {start}, end {end} s, wanted finite start < end"
+        )

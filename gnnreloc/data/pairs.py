@@ -1,0 +1,187 @@
+"""Query-reference pairs: which clip is searched in which video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gnnreloc.data.corpus import Corpus
+from gnnreloc.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One search: a query clip, and a reference video that shows its action at least once.
+
+    Args:
+        query_video: video that the query clip is cut from.
+        query_segment: (start, end) of the query clip in seconds.
+        query_label: class of the query clip.
+        reference: video to search in; never ``query_video``.
+        label: class of the moments to be found (that of the query, but for the wrong-class check).
+        targets: all moments of ``label`` in the reference, float64 ``[g, 2]`` in seconds.
+    """
+
+    query_video: str
+    query_segment: tuple[float, float]
+    query_label: str
+    reference: str
+    label: str
+    targets: Tensor
+
+
+class PairSampler:
+    """Draws pairs from one subset of a corpus.
+
+    A query is never paired with its own video, nor with a video that holds the same recording
+    (column ``clip`` of the moment table, if there is one).
+
+    Args:
+        corpus: the corpus.
+        subset: ``"train"``, ``"validation"`` or ``"test"``.
+
+    Raises:
+        InputError: if no class of the subset has moments in two different videos.
+    """
+
+    def __init__(self, corpus: Corpus, subset: str) -> None:
+        self.corpus = corpus
+        self.subset = subset
+        self.moments = corpus.subset(subset)
+        clips = self.moments["clip"] if "clip" in self.moments else self.moments.index.to_series()
+        self._clips = clips.astype(str).to_numpy()
+        self._videos = self.moments["video"].to_numpy()
+        self._clips_of = self.moments.groupby("video").indices
+        self._targets: dict[tuple[str, str], Tensor] = {}
+        self._holders: dict[str, list[str]] = {}
+        for (label, video), rows in self.moments.groupby(["label", "video"]):
+            self._holders.setdefault(str(label), []).append(str(video))
+            bounds = rows[["start", "end"]].to_numpy(dtype=np.float64)
+            self._targets[str(label), str(video)] = torch.from_numpy(bounds.copy())
+        self.labels = [label for label, videos in sorted(self._holders.items()) if len(videos) > 1]
+        self.rows = {
+            str(label): rows.index.to_numpy() for label, rows in self.moments.groupby("label")
+        }
+        if not self.labels:
+            raise InputError(
+                f"{corpus.name}: no class of subset {subset!r} appears in two videos, "
+                "so no query has another video to be found in"
+            )
+
+    def references(self, row: int) -> list[str]:
+        """Videos in which the moment of a row can be searched for, sorted."""
+        moment = self.moments.iloc[row]
+        clip = self._clips[row]
+        return [
+            video
+            for video in self._holders[str(moment["label"])]
+            if video != moment["video"] and clip not in self._clips[self._clips_of[video]]
+        ]
+
+    def pair(self, row: int, reference: str) -> Pair:
+        """The pair of the moment of a row with a reference video."""
+        moment = self.moments.iloc[row]
+        label = str(moment["label"])
+        return Pair(
+            query_video=str(moment["video"]),
+            query_segment=(float(moment["start"]), float(moment["end"])),
+            query_label=label,
+            reference=reference,
+            label=label,
+            targets=self._targets[label, reference],
+        )
+
+    def draw(self, rng: np.random.Generator, label: str | None = None) -> Pair:
+        """A random pair: a class (unless given), one of its moments, one possible reference.
+
+        Raises:
+            InputError: if a thousand draws find no moment that has a reference.
+        """
+        for _ in range(1000):
+            chosen = label or self.labels[int(rng.integers(len(self.labels)))]
+            row = int(rng.choice(self.rows[chosen]))
+            references = self.references(row)
+            if references:
+                return self.pair(row, references[int(rng.integers(len(references)))])
+        raise InputError(f"{self.corpus.name}: no query of {self.subset!r} has another video")
+
+
+def evaluation_pairs(
+    corpus: Corpus,
+    subset: str,
+    *,
+    queries: int = 150,
+    references_per_query: int = 2,
+    seed: int = 0,
+) -> list[Pair]:
+    """A fixed list of pairs of one subset, the classes taken in turn.
+
+    Args:
+        corpus: the corpus.
+        subset: the subset to draw from.
+        queries: number of query moments, without repetition (fewer if the subset has fewer).
+        references_per_query: reference videos drawn for each query, without repetition.
+        seed: seed of the draw; the same seed always gives the same pairs.
+
+    Raises:
+        InputError: if a count is not positive or no pair exists.
+    """
+    if queries < 1 or references_per_query < 1:
+        raise InputError(
+            "queries and references_per_query must be at least 1, "
+            f"got {queries} and {references_per_query}"
+        )
+    sampler = PairSampler(corpus, subset)
+    rng = np.random.default_rng([seed, 1])
+    rows = [rng.permutation(sampler.rows[label]) for label in sampler.labels]
+    in_turn = [int(r[i]) for i in range(max(map(len, rows))) for r in rows if i < len(r)]
+    pairs: list[Pair] = []
+    used = 0
+    for row in in_turn:
+        references = sampler.references(row)
+        if not references:
+            continue
+        chosen = rng.permutation(references)[:references_per_query]
+        pairs += [sampler.pair(row, str(reference)) for reference in chosen]
+        used += 1
+        if used == queries:
+            break
+    if not pairs:
+        raise InputError(f"{corpus.name}: no query of {subset!r} has another video to search")
+    return pairs
+
+
+def wrong_class_pairs(
+    corpus: Corpus, subset: str, pairs: Sequence[Pair], *, seed: int = 0
+) -> list[Pair]:
+    """The same references and targets, each with a query of another class.
+
+    A system that does not look at its query scores on these pairs what it scores on the right
+    ones; one that does should fall to the level of chance or below.
+
+    Raises:
+        InputError: if the subset has a single class.
+    """
+    moments: pd.DataFrame = corpus.subset(subset)
+    rng = np.random.default_rng([seed, 2])
+    wrong: list[Pair] = []
+    for pair in pairs:
+        others = moments[(moments["label"] != pair.label) & (moments["video"] != pair.reference)]
+        if others.empty:
+            raise InputError(f"{corpus.name}: subset {subset!r} has no second class to ask with")
+        row = others.iloc[int(rng.integers(len(others)))]
+        segment = (float(row["start"]), float(row["end"]))
+        wrong.append(
+            replace(
+                pair,
+                query_video=str(row["video"]),
+                query_segment=segment,
+                query_label=str(row["label"]),
+            )
+        )
+    return wrong

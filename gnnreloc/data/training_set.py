@@ -1,0 +1,168 @@
+"""Training samples as pair graphs: the paper's triplets, and our ranking lists.
+
+Sample ``i`` of epoch ``e`` depends on ``(seed, e, i)`` alone, not on workers, batch size or what
+was drawn before, so that a resumed run sees what an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torch_geometric.data import Data
+
+from gnnreloc.data.corpus import Corpus
+from gnnreloc.data.features import ResampleMode, resample
+from gnnreloc.data.overlap import temporal_iou
+from gnnreloc.data.pair_graph import pair_graph
+from gnnreloc.data.pairs import Pair, PairSampler
+from gnnreloc.errors import InputError
+
+Sampling = Literal["lists", "triplets"]
+Negatives = Literal["other_class", "in_video"]
+
+POSITIVE_OVERLAP = 0.5
+NEGATIVE_OVERLAP = 0.3
+
+
+class TrainingSet(Dataset[list[Data]]):
+    """Draws training samples from the training moments of a corpus.
+
+    A sample is a list of pair graphs with the same query:
+
+    - ``"lists"`` (ours): proposals of one reference, to be ranked by their tIoU with the moment.
+      Up to a quarter of the list has a tIoU of at least 0.5, the best proposal always among them;
+      the rest are random others of the same video: background, other actions and partial moments,
+      which is what a system has to tell apart when it is used.
+    - ``"triplets"`` (the paper, Section 4.1): two graphs, the first with a proposal of the query's
+      class, the second with a proposal of another class (``negatives="other_class"``) or from the
+      same reference with a tIoU below 0.3 (``"in_video"``).
+
+    PyG's DataLoader collates the graphs of a batch of samples: ``__getitems__`` gives them as one
+    flat list, and the attribute ``pair`` tells which belong together.
+
+    Args:
+        corpus: the corpus.
+        sampling: kind of sample.
+        samples: number of samples an epoch.
+        list_length: number of proposals in a list (fewer where the video has fewer).
+        negatives: kind of negative in a triplet.
+        timesteps: number of timesteps T of a clip.
+        resampling: how a clip is brought to T timesteps.
+        seed: seed of all draws.
+        transform: applied to every graph, for example
+            :class:`~gnnreloc.transforms.KHopTemporal`.
+        subset: subset to draw from.
+
+    Raises:
+        InputError: if a number is too small, an option is unknown, or no pair can be drawn.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        sampling: Sampling = "lists",
+        samples: int = 320,
+        list_length: int = 24,
+        negatives: Negatives = "other_class",
+        timesteps: int = 40,
+        resampling: ResampleMode = "linear",
+        seed: int = 0,
+        transform: Callable[[Data], Data] | None = None,
+        subset: str = "train",
+    ) -> None:
+        smallest = {"timesteps": (timesteps, 1), "samples": (samples, 1)}
+        for name, (value, least) in (smallest | {"list_length": (list_length, 2)}).items():
+            if value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
+        for name, choice, kinds in (
+            ("sampling", sampling, Sampling),
+            ("negatives", negatives, Negatives),
+        ):
+            if choice not in get_args(kinds):
+                raise InputError(f"{name} must be one of {get_args(kinds)}, got {choice!r}")
+        self.corpus = corpus
+        self.sampler = PairSampler(corpus, subset)
+        if sampling == "triplets" and negatives == "other_class" and len(self.sampler.labels) < 2:
+            raise InputError(
+                f"{corpus.name}: {subset!r} has no second class to take negatives from"
+            )
+        self.sampling = sampling
+        self.samples = samples
+        self.list_length = list_length
+        self.negatives = negatives
+        self.timesteps = timesteps
+        self.resampling: ResampleMode = resampling
+        self.seed = seed
+        self.transform = transform
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, index: int) -> list[Data]:
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        drawn = self.sampler.draw(rng)
+        graphs = self._list(rng, drawn) if self.sampling == "lists" else self._triplet(rng, drawn)
+        for graph in graphs:
+            graph.pair.fill_(index)
+        return graphs if self.transform is None else [self.transform(graph) for graph in graphs]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Data]:
+        return [graph for index in indices for graph in self[index]]
+
+    def _list(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:
+        proposals = self.corpus.proposals[drawn.reference]
+        overlap = temporal_iou(proposals, drawn.targets).amax(dim=1).numpy()
+        order = rng.permutation(len(proposals))
+        best = int(overlap.argmax())
+        good = [best] + [int(i) for i in order if overlap[i] >= POSITIVE_OVERLAP and i != best]
+        good = good[: max(1, self.list_length // 4)]
+        rest = [int(i) for i in order if i not in set(good)][: self.list_length - len(good)]
+        return self._graphs(drawn, drawn.reference, proposals[good + rest], drawn.targets)
+
+    def _triplet(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:
+        proposals = self.corpus.proposals[drawn.reference]
+        overlap = temporal_iou(proposals, drawn.targets).amax(dim=1)
+        positive = self._draw_from(rng, overlap >= POSITIVE_OVERLAP, int(overlap.argmax()))
+        graphs = self._graphs(drawn, drawn.reference, proposals[[positive]], drawn.targets)
+        if self.negatives == "in_video":
+            negative = self._draw_from(rng, overlap < NEGATIVE_OVERLAP, int(overlap.argmin()))
+            return graphs + self._graphs(drawn, drawn.reference, proposals[[negative]], None)
+        others = [label for label in self.sampler.labels if label != drawn.label]
+        other = self.sampler.draw(rng, label=others[int(rng.integers(len(others)))])
+        proposals = self.corpus.proposals[other.reference]
+        overlap = temporal_iou(proposals, other.targets).amax(dim=1)
+        negative = self._draw_from(rng, overlap >= POSITIVE_OVERLAP, int(overlap.argmax()))
+        return graphs + self._graphs(drawn, other.reference, proposals[[negative]], None)
+
+    @staticmethod
+    def _draw_from(rng: np.random.Generator, allowed: Tensor, otherwise: int) -> int:
+        """A random allowed position, or ``otherwise`` where there is none."""
+        positions = allowed.nonzero()[:, 0]
+        if len(positions) == 0:
+            return otherwise
+        return int(positions[int(rng.integers(len(positions)))])
+
+    def _graphs(
+        self, drawn: Pair, video: str, segments: Tensor, targets: Tensor | None
+    ) -> list[Data]:
+        """One graph a segment of the video, each with the target that it overlaps most."""
+        query = self.corpus.features[drawn.query_video].slice(*drawn.query_segment)
+        whole = torch.tensor([[0.0, query.duration]], dtype=torch.float64)
+        clip = resample(query, whole, self.timesteps, self.resampling)[0]
+        clips = resample(self.corpus.features[video], segments, self.timesteps, self.resampling)
+        if targets is None:
+            return [pair_graph(clip, *pair) for pair in zip(clips, segments, strict=True)]
+        overlaps, best = temporal_iou(segments, targets).max(dim=1)
+        return [
+            pair_graph(clip, other, segment, target=target, overlap=float(overlap))
+            for other, segment, target, overlap in zip(
+                clips, segments, targets[best], overlaps, strict=True
+            )
+        ]

@@ -1,0 +1,128 @@
+"""The protocol ``open``: every system on the same pairs, candidates unfiltered.
+
+The query is an annotated clip of an unseen class, the reference another video of that class, the
+candidates are all proposals of the reference, and the prediction is the top one after refinement;
+any instance of the class in the reference counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from torch import Tensor
+from tqdm import tqdm
+
+from gnnreloc.data.corpus import Corpus
+from gnnreloc.data.overlap import best_overlap
+from gnnreloc.data.pairs import Pair
+from gnnreloc.evaluation.metrics import Summary, summarize
+from gnnreloc.models.content_free import Oracle
+from gnnreloc.models.registry import create_model
+from gnnreloc.models.relocalizer import Moments, Relocalizer
+
+#: The rows that stand beside every trained system.
+BASELINES = (
+    "chance",
+    "random_proposal",
+    "longest_proposal",
+    "whole_reference",
+    "training_free",
+    "oracle",
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a system did on a list of pairs.
+
+    Attributes:
+        summary: figures of the final predictions.
+        unrefined: figures of the same predictions before refinement.
+        predictions: one row a pair, the top prediction beside the truth that it fits best.
+    """
+
+    summary: Summary
+    unrefined: Summary
+    predictions: pd.DataFrame
+
+
+def localize_pair(system: Relocalizer, corpus: Corpus, pair: Pair) -> Moments:
+    """Ask a system for the moments of one pair.
+
+    Raises:
+        InputError: if a video has no usable features or proposals.
+    """
+    if isinstance(system, Oracle):
+        system.targets = pair.targets
+    query = corpus.features[pair.query_video].slice(*pair.query_segment)
+    return system.localize(query, corpus.features[pair.reference], corpus.proposals[pair.reference])
+
+
+def evaluate(
+    system: Relocalizer, corpus: Corpus, pairs: Sequence[Pair], *, title: str = "evaluate"
+) -> Evaluation:
+    """Judge a system on a list of pairs.
+
+    Args:
+        system: any system; a stochastic one is asked :attr:`Relocalizer.repeats` times a pair.
+        corpus: the corpus that the pairs come from.
+        pairs: the pairs.
+        title: label of the progress bar, which is silent without a terminal.
+    """
+    refined: list[Tensor] = []
+    unrefined: list[Tensor] = []
+    rows: list[dict[str, object]] = []
+    for pair in tqdm(pairs, desc=title, disable=None, leave=False):
+        for repeat in range(system.repeats):
+            moments = localize_pair(system, corpus, pair)
+            refined.append(best_overlap(moments.segments[:5], pair.targets))
+            unrefined.append(best_overlap(moments.candidates[:5], pair.targets))
+            if repeat == 0:
+                rows.append(_row(pair, moments))
+    return Evaluation(summarize(refined), summarize(unrefined), pd.DataFrame(rows))
+
+
+def evaluate_baselines(
+    corpus: Corpus, pairs: Sequence[Pair], *, timesteps: int = 40, seed: int = 0
+) -> dict[str, Summary]:
+    """The content-free rows, the training-free row and the oracle on the same pairs.
+
+    Args:
+        corpus: the corpus that the pairs come from.
+        pairs: the pairs.
+        timesteps: of the training-free row.
+        seed: of the stochastic rows.
+    """
+    options: dict[str, dict[str, int]] = {
+        "chance": {"seed": seed},
+        "random_proposal": {"seed": seed},
+        "training_free": {"timesteps": timesteps},
+    }
+    return {
+        name: evaluate(
+            create_model(name, **options.get(name, {})), corpus, pairs, title=name
+        ).summary
+        for name in BASELINES
+    }
+
+
+def _row(pair: Pair, moments: Moments) -> dict[str, object]:
+    top = moments.segments[:1]
+    overlaps = [float(best_overlap(top, target.unsqueeze(0))) for target in pair.targets]
+    best = max(range(len(overlaps)), key=overlaps.__getitem__)
+    return {
+        "video": pair.reference,
+        "start": float(top[0, 0]),
+        "end": float(top[0, 1]),
+        "score": float(moments.scores[0]),
+        "true_start": float(pair.targets[best, 0]),
+        "true_end": float(pair.targets[best, 1]),
+        "tiou": overlaps[best],
+        "query_video": pair.query_video,
+        "query_start": pair.query_segment[0],
+        "query_end": pair.query_segment[1],
+        "label": pair.label,
+        "query_label": pair.query_label,
+    }

@@ -1,0 +1,175 @@
+"""How far a figure can be trusted: intervals over runs, and paired tests between two systems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+from torch import Tensor
+
+from gnnreloc.errors import InputError
+
+# Draws held in memory at once by the bootstrap (about 32 MB of positions).
+_DRAWS_AT_ONCE = 4_000_000
+
+_FloatArray = npt.NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """A mean and the interval around it, in the unit of the values."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class PairedDifference(TypedDict):
+    """Outcome of :func:`paired_bootstrap`, ready for JSON.
+
+    Attributes:
+        difference: mean of a - b over all items.
+        low: lower end of the interval of that mean.
+        high: upper end of the interval.
+        p_value: two-sided, for the hypothesis that the two systems are level.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def mean_interval(values: Tensor | npt.ArrayLike, confidence: float = 0.95) -> Interval:
+    r"""Mean of a figure over runs (class splits and seeds) with its Student-t interval.
+
+    .. math:: \bar v \pm t_{(1 + c) / 2,\, n - 1} \, \frac{s}{\sqrt n}
+
+    with :math:`s` the sample standard deviation. The runs are taken as independent: seeds that
+    share one class split are less than that, so the interval is the narrowest that can be claimed.
+
+    Args:
+        values: one figure a run, ``[n]`` with n >= 1.
+        confidence: share of such intervals, in (0, 1), that would cover the true mean.
+
+    Returns:
+        ``(mean, low, high)``. One value says nothing about its spread: its bounds are NaN.
+
+    Raises:
+        InputError: if there is no value, one is not finite, or the confidence is out of its range.
+
+    Example:
+        >>> mean, low, high = mean_interval([0.60, 0.70, 0.80])
+        >>> round(mean, 4), round(low, 4), round(high, 4)
+        (0.7, 0.4516, 0.9484)
+    """
+    runs = _read_values("values", values)
+    _check_confidence(confidence)
+    mean = float(runs.mean())
+    if len(runs) == 1:
+        return Interval(mean, math.nan, math.nan)
+    quantile = float(stdtrit(len(runs) - 1, 0.5 + 0.5 * confidence))
+    half = quantile * float(runs.std(ddof=1)) / math.sqrt(len(runs))
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_bootstrap(
+    a: Tensor | npt.ArrayLike,
+    b: Tensor | npt.ArrayLike,
+    groups: Sequence[object] | Tensor | npt.ArrayLike | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> PairedDifference:
+    """Compare two systems on the same items by resampling groups of items.
+
+    Items that share a query rise and fall together, so whole groups are drawn with replacement, as
+    many as there are, and the difference is the mean over all items of the drawn groups. The
+    interval is the percentile interval of those differences; the p-value is twice the smaller share
+    of them on one side of zero (zero itself on both), with one added to count and total so that it
+    is never 0.
+
+    Args:
+        a: a figure of the first system for each item (hit 0 or 1, or a tIoU), ``[n]``.
+        b: the same of the second system, in the same order, ``[n]``.
+        groups: a label for each item, ``[n]`` (its query); ``None`` makes every item its own.
+        resamples: how many times groups are drawn, at least 1.
+        seed: seed of the draws; the same seed gives the same result.
+        confidence: share of the resampled differences inside the interval, in (0, 1).
+
+    Returns:
+        ``difference, low, high, p_value``. With a single group the last three are NaN.
+
+    Raises:
+        InputError: if lengths differ, there is no item, a value is not finite, or an option is out
+            of its range.
+
+    Example:
+        >>> hits, misses = [1.0] * 20, [0.0] * 20
+        >>> paired_bootstrap(hits, misses, resamples=999)
+        {'difference': 1.0, 'low': 1.0, 'high': 1.0, 'p_value': 0.002}
+    """
+    first, second = _read_values("a", a), _read_values("b", b)
+    if len(first) != len(second):
+        raise InputError(f"b: {len(second)} values; wanted {len(first)}, one for each of a")
+    if resamples < 1:
+        raise InputError(f"resamples: {resamples}; wanted at least 1")
+    _check_confidence(confidence)
+    sums, sizes = _by_group(first - second, groups)
+    difference = float(sums.sum() / sizes.sum())
+    if len(sums) == 1:
+        return {"difference": difference, "low": math.nan, "high": math.nan, "p_value": math.nan}
+
+    drawn = _resample(sums, sizes, resamples, seed)
+    tail = 0.5 * (1.0 - confidence)
+    low, high = np.quantile(drawn, (tail, 1.0 - tail))
+    fewer = min(int((drawn <= 0.0).sum()), int((drawn >= 0.0).sum()))
+    p_value = min(1.0, 2.0 * (fewer + 1) / (resamples + 1))
+    return {"difference": difference, "low": float(low), "high": float(high), "p_value": p_value}
+
+
+def _by_group(
+    differences: _FloatArray, groups: Sequence[object] | Tensor | npt.ArrayLike | None
+) -> tuple[_FloatArray, _FloatArray]:
+    """Sum of the differences and number of items of each group, both ``[number of groups]``."""
+    if groups is None:
+        return differences, np.ones_like(differences)
+    labels = np.asarray(groups.detach().cpu() if isinstance(groups, Tensor) else groups)
+    if labels.shape != differences.shape:
+        raise InputError(f"groups: shape {list(labels.shape)}; wanted [{len(differences)}]")
+    _, codes = np.unique(labels, return_inverse=True)
+    sums, sizes = np.zeros((2, int(codes.max()) + 1))
+    np.add.at(sums, codes, differences)
+    np.add.at(sizes, codes, 1.0)
+    return sums, sizes
+
+
+def _resample(sums: _FloatArray, sizes: _FloatArray, resamples: int, seed: int) -> _FloatArray:
+    """Mean difference of each bootstrap sample of groups, ``[resamples]``."""
+    generator = np.random.default_rng(seed)
+    rows = max(1, _DRAWS_AT_ONCE // len(sums))
+    means = []
+    for done in range(0, resamples, rows):
+        draw = generator.integers(len(sums), size=(min(rows, resamples - done), len(sums)))
+        means.append(sums[draw].sum(axis=1) / sizes[draw].sum(axis=1))
+    return np.concatenate(means)
+
+
+def _read_values(name: str, values: Tensor | npt.ArrayLike) -> _FloatArray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or numbers.size == 0:
+        raise InputError(f"{name}: shape {list(numbers.shape)}; wanted [n] with n >= 1")
+    if not np.isfinite(numbers).all():
+        item = int(np.isfinite(numbers).argmin())
+        raise InputError(f"{name}: item {item} is {numbers[item]}; wanted a finite number")
+    return numbers
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0.0 < confidence < 1.0:
+        raise InputError(f"confidence: {confidence}; wanted a share in (0, 1)")

@@ -1,0 +1,316 @@
+"""Relocalization with a graph over query and proposal: the paper's system and its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from gnnreloc.data.features import Features, ResampleMode, resample
+from gnnreloc.data.pair_graph import pair_graph
+from gnnreloc.errors import InputError
+from gnnreloc.models.relocalizer import Moments, Relocalizer, require_proposals
+from gnnreloc.nn import (
+    CosineAdjacency,
+    MultiGraphConvolution,
+    RegressionHead,
+    ScoreHead,
+    TemporalEncoder,
+    decode_offsets,
+)
+from gnnreloc.transforms import CompleteTemporal, KHopTemporal, complete_adjacency, khop_adjacency
+
+Graph = Literal["dynamic", "khop", "complete", "identity", "hybrid"]
+Encoder = Literal["lstm", "bilstm", "cnn"]
+Pooling = Literal["mean", "mean_slope"]
+BackEnd = Literal["dense", "edge"]
+
+
+class PairScores(NamedTuple):
+    """What the network says of a batch of B pair graphs.
+
+    Attributes:
+        scores: ``[B]``, larger for a better match.
+        offsets: ``[B, 2]``, see :func:`gnnreloc.nn.encode_offsets`.
+        sparsity: mean of the learned weights' absolute values over all (2T)^2 node pairs (the
+            paper's L1 loss), 0 where the graph is fixed.
+        adjacency: learned adjacency ``[B, 2T, 2T]`` (dense back end), else None.
+    """
+
+    scores: Tensor
+    offsets: Tensor
+    sparsity: Tensor
+    adjacency: Tensor | None
+
+
+class GraphRelocalizer(torch.nn.Module, Relocalizer):
+    r"""Score and refine proposals with a graph convolution over the timesteps of both clips.
+
+    A shared temporal encoder gives the nodes :math:`\mathbf{H}_0 \in \mathbb{R}^{2T \times d}` of
+    query and proposal; graphs, learned or fixed, join them; after the convolutions the nodes are
+    pooled into one vector, from which the heads read the score and the boundary offsets (Section 4
+    of Zhou et al., "Dynamic Adjacency Matrix for Video Relocalization", 2022). The defaults are
+    the recipe ``tuned``; the paper's values are in ``experiments/recipes/paper.yaml``.
+
+    Args:
+        in_channels: width C of the features.
+        graph: where the edges come from: ``dynamic`` (learned), ``khop`` (fixed, by distance in
+            time), ``complete`` (all pairs of the support, one weight), ``identity`` (each node
+            alone) or ``hybrid`` (learned and fixed graphs side by side).
+        hops: the set of k of the fixed graphs, of ``khop`` and ``hybrid``.
+        layers: number of graph layers n.
+        encoder: temporal encoder.
+        hidden_channels: width d of the nodes and of all layers.
+        project_input: put a linear layer with layer norm in front of the encoder.
+        timesteps: number of timesteps T of a clip.
+        resampling: how a clip is brought to T timesteps.
+        convolution: ``aggregate`` (the paper's sigma(A H W)) or ``compare`` (each node with its
+            counterpart over the edges).
+        fusion: how several graphs of one layer are fused.
+        pooling: ``mean`` over the nodes (the paper), or ``mean_slope``, which adds the mean of the
+            nodes weighted by their place in the clip (-1 to 1), so that early and late mismatches
+            differ.
+        bounded_score: end the score in tanh (the paper).
+        support: node pairs that learned and complete graphs may join.
+        activation: of the learned weights, see :class:`~gnnreloc.nn.CosineAdjacency`.
+        normalization: of the learned weights.
+        temperature: divisor of the cosines.
+        learn_temperature: train the temperature.
+        top_k: keep the k largest learned weights of each row.
+        offsets: reading of the fixed graphs, see :class:`~gnnreloc.transforms.KHopTemporal`.
+        intra: edges inside a clip in the fixed graphs.
+        self_loops: self-loops in the fixed graphs.
+        dropout: probability to drop a value in training.
+        refine: move the boundaries of the proposals by the regression head.
+        backend: ``dense`` matrix products, or ``edge``-wise message passing; the same numbers.
+
+    Raises:
+        ValueError: if an option is unknown or out of range.
+    """
+
+    is_query: Tensor
+    place: Tensor
+    fixed: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        graph: Graph = "dynamic",
+        hops: Sequence[int] = (1,),
+        layers: int = 1,
+        encoder: Encoder = "bilstm",
+        hidden_channels: int = 96,
+        project_input: bool = True,
+        timesteps: int = 24,
+        resampling: ResampleMode = "linear",
+        convolution: Literal["aggregate", "compare"] = "compare",
+        fusion: Literal["mean", "sum", "concat", "max"] = "mean",
+        pooling: Pooling = "mean_slope",
+        bounded_score: bool = False,
+        support: Literal["all", "cross", "intra"] = "cross",
+        activation: Literal["none", "relu", "shift", "softmax"] = "softmax",
+        normalization: Literal["none", "row", "sym"] = "none",
+        temperature: float = 0.1,
+        learn_temperature: bool = True,
+        top_k: int | None = None,
+        offsets: Literal["upto", "exact", "upto_inclusive", "exact_inclusive"] = "upto",
+        intra: Literal["none", "chain", "full"] = "none",
+        self_loops: bool = False,
+        dropout: float = 0.1,
+        refine: bool = True,
+        backend: BackEnd = "dense",
+    ) -> None:
+        super().__init__()
+        for name, value, kinds in (
+            ("graph", graph, Graph),
+            ("pooling", pooling, Pooling),
+            ("backend", backend, BackEnd),
+        ):
+            if value not in get_args(kinds):
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(kinds))}, got {value!r}"
+                )
+        for name, number in (("layers", layers), ("timesteps", timesteps), ("hops", len(hops))):
+            if number < 1:
+                raise ValueError(f"{name}: at least 1 is needed, got {number}")
+        self.in_channels = in_channels
+        self.graph = graph
+        self.hops = tuple(hops)
+        self.timesteps = timesteps
+        self.resampling: ResampleMode = resampling
+        self.pooling = pooling
+        self.refine = refine
+        self.backend = backend
+
+        width = hidden_channels
+        self.projection: torch.nn.Module = torch.nn.Identity()
+        if project_input:
+            self.projection = torch.nn.Sequential(
+                torch.nn.Linear(in_channels, width),
+                torch.nn.LayerNorm(width),
+                torch.nn.ReLU(),
+                torch.nn.Dropout(dropout),
+            )
+        self.encoder = TemporalEncoder(width if project_input else in_channels, width, kind=encoder)
+
+        self.adjacency: CosineAdjacency | None = None
+        if graph in ("dynamic", "hybrid"):
+            self.adjacency = CosineAdjacency(
+                width,
+                width,
+                activation=activation,
+                normalization=normalization,
+                temperature=temperature,
+                learn_temperature=learn_temperature,
+                top_k=top_k,
+                support=support,
+            )
+        #: Sets the edges of the fixed graphs in a pair graph; what the edge-wise back end needs.
+        self.transform: Callable[[Data], Data] | None = None
+        fixed: list[Tensor] = []
+        if graph in ("khop", "hybrid"):
+            options: Any = {"offsets": offsets, "intra": intra, "self_loops": self_loops}
+            self.transform = KHopTemporal(self.hops, **options)
+            fixed = [khop_adjacency(timesteps, k, **options) for k in self.hops]
+        elif graph == "complete":
+            self.transform = CompleteTemporal(support=support)
+            fixed = [complete_adjacency(timesteps, support=support)]
+        elif graph == "identity":
+            fixed = [torch.eye(2 * timesteps)]
+            self.transform = KHopTemporal(1, cross=False)
+        self.fixed_graphs = len(fixed)
+        is_query = torch.arange(2 * timesteps) < timesteps
+        place = (torch.arange(timesteps) + 0.5) / timesteps * 2 - 1
+        self.register_buffer("is_query", is_query, persistent=False)
+        self.register_buffer("place", place.repeat(2), persistent=False)
+        self.register_buffer(
+            "fixed",
+            torch.stack(fixed) if fixed else torch.empty(0, 2 * timesteps, 2 * timesteps),
+            persistent=False,
+        )
+
+        graphs = self.fixed_graphs + (self.adjacency is not None)
+        extra: dict[str, Any] = {"dropout": dropout} if convolution == "compare" else {}
+        self.convolutions: Any = torch.nn.ModuleList(
+            MultiGraphConvolution(
+                width, width, graphs, fusion=fusion, convolution=convolution, **extra
+            )
+            for _ in range(layers)
+        )
+        pooled = width if pooling == "mean" else 2 * width
+        self.score_head = ScoreHead(pooled, width, bounded=bounded_score, dropout=dropout)
+        self.regression_head = RegressionHead(pooled, width, dropout=dropout)
+
+    def parameter_groups(self) -> dict[str, list[torch.nn.Parameter]]:
+        """The parameters in the paper's three groups: ``adjacency``, ``regression``, ``rest``."""
+        groups = {
+            "adjacency": [] if self.adjacency is None else list(self.adjacency.parameters()),
+            "regression": list(self.regression_head.parameters()),
+        }
+        taken = {id(parameter) for group in groups.values() for parameter in group}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in taken]
+        return groups | {"rest": rest}
+
+    def forward(self, batch: Data) -> PairScores:
+        """Score a batch of pair graphs.
+
+        Args:
+            batch: graphs of :func:`~gnnreloc.data.pair_graph` with T timesteps each. Graphs next to
+                each other with the same ``pair`` must have the same query, which is encoded once.
+        """
+        timesteps = self.timesteps
+        graphs = batch.x.size(0) // (2 * timesteps)
+        x = self.projection(batch.x).view(graphs, 2, timesteps, -1)
+        new = torch.ones_like(batch.pair, dtype=torch.bool)
+        new[1:] = batch.pair[1:] != batch.pair[:-1]
+        query = self.encoder(x[new, 0])[new.cumsum(0) - 1]
+        nodes = torch.cat([query, self.encoder(x[:, 1])], dim=1)
+        if self.backend == "dense":
+            nodes, adjacency, sparsity = self._convolve_dense(nodes)
+        else:
+            nodes, adjacency, sparsity = self._convolve_edges(nodes, batch)
+        pooled = nodes.mean(dim=1)
+        if self.pooling == "mean_slope":
+            slope = (nodes * self.place.unsqueeze(-1))[:, timesteps:].mean(dim=1)
+            pooled = torch.cat([pooled, slope], dim=-1)
+        return PairScores(
+            self.score_head(pooled), self.regression_head(pooled), sparsity, adjacency
+        )
+
+    def _convolve_dense(self, nodes: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        learned: Tensor | None = None
+        graphs = list(self.fixed.to(nodes.dtype))
+        sparsity = nodes.new_zeros(())
+        if self.adjacency is not None:
+            learned = self.adjacency.dense(nodes, group=self.is_query)
+            sparsity = learned.abs().mean()
+            graphs.insert(0, learned)
+        for convolution in self.convolutions:
+            nodes = convolution.dense(nodes, graphs)
+        return nodes, learned, sparsity
+
+    def _convolve_edges(self, nodes: Tensor, batch: Data) -> tuple[Tensor, None, Tensor]:
+        shape = nodes.shape
+        flat = nodes.reshape(-1, shape[-1])
+        graphs: list[tuple[Tensor, Tensor | None]] = []
+        sparsity = flat.new_zeros(())
+        if self.adjacency is not None:
+            group = self.is_query.repeat(shape[0])
+            edge_index, weight = self.adjacency(flat, batch_size=shape[0], group=group)
+            sparsity = weight.abs().sum() / (shape[0] * shape[1] ** 2)
+            graphs.append((edge_index, weight))
+        if self.fixed_graphs:
+            weights = batch.edge_weight.view(batch.edge_index.size(1), -1).to(flat.dtype)
+            graphs += [(batch.edge_index, column) for column in weights.unbind(dim=1)]
+        for convolution in self.convolutions:
+            flat = convolution(flat, graphs)
+        return flat.view(*shape[:2], -1), None, sparsity
+
+    def pair_graphs(self, query: Features, reference: Features, proposals: Tensor) -> Data:
+        """The batch of pair graphs of a query with each proposal of a reference.
+
+        Args:
+            query: the query clip.
+            reference: the whole reference video.
+            proposals: candidate moments, float64 ``[m, 2]`` in seconds.
+
+        Raises:
+            InputError: if the features do not have the width that the model was made for.
+        """
+        for name, clip in (("query", query), ("reference", reference)):
+            if clip.num_channels != self.in_channels:
+                raise InputError(
+                    f"the {name} has {clip.num_channels} feature channels, the model was made for "
+                    f"{self.in_channels}"
+                )
+        whole = torch.tensor([[0.0, query.duration]], dtype=torch.float64)
+        nodes = resample(query, whole, self.timesteps, self.resampling)[0]
+        others = resample(reference, proposals, self.timesteps, self.resampling)
+        graphs = [
+            pair_graph(nodes, other, segment)
+            for other, segment in zip(others, proposals, strict=True)
+        ]
+        if self.backend == "edge" and self.transform is not None:
+            graphs = [self.transform(graph) for graph in graphs]
+        return Batch.from_data_list(graphs)
+
+    @torch.no_grad()
+    def localize(
+        self, query: Features, reference: Features, proposals: Tensor | None = None
+    ) -> Moments:
+        """Score every proposal with the query, refine the boundaries, rank by score."""
+        proposals = require_proposals(proposals)
+        training = self.training
+        self.eval()
+        device = self.score_head.out.weight.device
+        out = self(self.pair_graphs(query, reference, proposals).to(device))
+        self.train(training)
+        segments = proposals
+        if self.refine:
+            segments = decode_offsets(proposals, out.offsets.double().cpu())
+            segments = segments.clamp(min=0.0, max=reference.duration)
+        return Moments.ranked(segments, out.scores.float().cpu(), proposals)

@@ -1,0 +1,35 @@
+"""Frame-level cosine alignment on the raw features, without any training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gnnreloc.data.features import Features, resample
+from gnnreloc.models.relocalizer import Moments, Relocalizer, require_proposals
+
+
+class TrainingFree(Relocalizer):
+    r"""Mean cosine between the aligned timesteps of the query and of each proposal.
+
+    Both clips are resampled to T timesteps and
+    :math:`s = \frac{1}{T} \sum_t \cos(q_t, p_t)`. What a trained system adds is what it has above
+    this row.
+
+    Args:
+        timesteps: number of timesteps T of a clip.
+    """
+
+    def __init__(self, *, timesteps: int = 40) -> None:
+        self.timesteps = timesteps
+
+    def localize(
+        self, query: Features, reference: Features, proposals: Tensor | None = None
+    ) -> Moments:
+        """Score every proposal by its mean aligned cosine with the query."""
+        proposals = require_proposals(proposals)
+        whole = torch.tensor([[0.0, query.duration]], dtype=torch.float64)
+        clip = resample(query, whole, self.timesteps)
+        clips = resample(reference, proposals, self.timesteps)
+        scores = torch.nn.functional.cosine_similarity(clip, clips, dim=-1).mean(dim=1)
+        return Moments.ranked(proposals, scores)

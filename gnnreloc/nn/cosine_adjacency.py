@@ -1,0 +1,350 @@
+"""Adjacency matrix learned as the cosine similarity of projected nodes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.conv import MessagePassing
+
+from gnnreloc.nn.adjacency_rows import AdjacencyRows, DenseRows, EdgeRows
+from gnnreloc.nn.block_edges import block_edges, graph_sizes
+from gnnreloc.nn.edge_support import (
+    SUPPORTS,
+    Pair,
+    as_pair,
+    dense_support,
+    edge_support,
+    valid_entries,
+)
+from gnnreloc.nn.edge_weighting import check_weighting, full_precision, inverse_root, weigh
+
+
+class CosineAdjacency(MessagePassing):
+    r"""Edge weights learned as the cosine similarity of projected nodes.
+
+    This is the dynamic adjacency matrix of Zhou et al., "Dynamic Adjacency Matrix for Video
+    Relocalization" (2022),
+    .. math::
+        \mathbf{A} = \mathbf{P} \mathbf{P}^{\top}, \qquad
+        \mathbf{p}_i = \frac{\phi(\mathbf{h}_i)}{\| \phi(\mathbf{h}_i) \|}, \qquad
+        \phi(\mathbf{h}) = \mathbf{W}_{\phi} \mathbf{h} + \mathbf{b}_{\phi}
+
+    or, for one edge that leads from node :math:`j` to node :math:`i`,
+
+    .. math::
+        A_{ij} = \cos \left( \phi(\mathbf{h}_i), \phi(\mathbf{h}_j) \right) / \tau .
+
+    The published layer is the default; every option goes beyond the paper. They apply in this
+    order: temperature, activation, support, top-k and threshold, self-loops, normalisation. With
+    the softmax, top-k, threshold and self-loops choose the entries that take part in it, so that
+    rows still sum to one.
+
+    Row :math:`i` receives from column :math:`j`, so ``adjacency @ x`` is the right product, and
+    layers such as :class:`torch_geometric.nn.DenseGraphConv` take the matrix as it is.
+    :func:`torch_geometric.utils.to_dense_adj` has it the other way round, ``[source, target]``:
+    take the transpose wherever its layout is expected.
+
+    .. warning::
+        With ``activation="none"`` weights may be negative. Layers that take the root of a degree,
+        such as :class:`torch_geometric.nn.GCNConv`, then return NaN.
+
+    Cosines are computed in float32 where the nodes are in half precision, and returned in the
+    type of the nodes. A node whose projection is shorter than `eps` has no direction: its
+    cosines are exactly 0 and send no gradient.
+
+    Args:
+        in_channels: Size of each node.
+        out_channels: Size of each projected node (for each head). None leaves :math:`\phi` out;
+            the heads then share the input channels among them.
+        heads: Number of adjacency matrices.
+        temperature: Divisor :math:`\tau > 0` of the cosines.
+        learn_temperature: Train the logarithm of the temperature.
+        activation: ``"none"``, ``"relu"``, ``"shift"`` for :math:`(1 + \cos / \tau) / 2`, or
+            ``"softmax"`` over each row.
+        normalization: ``"none"``, ``"row"`` (divide by the row's sum of absolute weights) or
+            ``"sym"`` (:math:`\mathbf{D}^{-1/2} \mathbf{A} \mathbf{D}^{-1/2}` with these sums; in
+            a bipartite graph with the sums of rows and of columns). A row without weights stays
+            0. The softmax allows ``"none"`` only.
+        top_k: Keep the largest entries of each row. Of equal entries the lowest column wins.
+        threshold: Drop entries below it.
+        add_self_loops: Set the diagonal to 1, whatever the options above made of it; with the
+            softmax keep the diagonal in the row. A given `edge_index` stays as it is, so only
+            the self-loops in it count.
+        support: ``"all"`` pairs of nodes, ``"cross"`` for pairs of different groups (query and
+            proposal) or ``"intra"`` for pairs of the same group.
+        bias: Give :math:`\phi` a bias.
+        eps: Length below which a projection, and sum below which a row, counts as 0.
+
+    Raises:
+        ValueError: If an option is unknown, out of range or does not go with another.
+
+    Shapes:
+        - **edge-wise:** nodes :math:`(N, C)` or :math:`((N_{src}, C), (N_{dst}, C))`; edge index
+          :math:`(2, E)`; weights :math:`(E)`, or :math:`(E, H)` with several heads.
+        - **dense:** nodes :math:`(B, N, C)` or :math:`((B, N_{src}, C), (B, N_{dst}, C))`;
+          adjacency :math:`(B, N_{dst}, N_{src})`, or :math:`(B, H, N_{dst}, N_{src})`.
+
+    Examples:
+        >>> layer = CosineAdjacency(2, None)
+        >>> layer.dense(torch.tensor([[[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]]]))
+        tensor([[[1., 0., 1.],
+                 [0., 1., 0.],
+                 [1., 0., 1.]]])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int | None = None,
+        *,
+        heads: int = 1,
+        temperature: float = 1.0,
+        learn_temperature: bool = False,
+        activation: str = "none",
+        normalization: str = "none",
+        top_k: int | None = None,
+        threshold: float | None = None,
+        add_self_loops: bool = False,
+        support: str = "all",
+        bias: bool = True,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(aggr="add", node_dim=0)
+        check_weighting(activation, normalization, top_k)
+        if support not in SUPPORTS:
+            raise ValueError(f"'support' must be one of {', '.join(SUPPORTS)} (got '{support}')")
+        if heads < 1 or (out_channels is None and in_channels % heads != 0):
+            raise ValueError(
+                f"'heads' must be positive and, without 'out_channels', divide 'in_channels' "
+                f"(got {heads} heads and {in_channels} channels)"
+            )
+        if not (temperature > 0 and eps > 0):
+            found = f"(got {temperature} and {eps})"
+            raise ValueError(f"'temperature' and 'eps' must be positive {found}")
+
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.heads = heads
+        self.temperature = temperature
+        self.learn_temperature = learn_temperature
+        self.activation = activation
+        self.normalization = normalization
+        self.top_k = top_k
+        self.threshold = threshold
+        self.add_self_loops = add_self_loops
+        self.support = support
+        self.eps = eps
+
+        self.phi: torch.nn.Linear | None = None
+        if out_channels is not None:
+            self.phi = torch.nn.Linear(in_channels, heads * out_channels, bias=bias)
+        self.log_temperature: torch.nn.Parameter | None = None
+        if learn_temperature:
+            self.log_temperature = torch.nn.Parameter(torch.empty(()))
+
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Reset the projection and the temperature."""
+        super().reset_parameters()
+        if self.phi is not None:
+            self.phi.reset_parameters()
+        if self.log_temperature is not None:
+            torch.nn.init.constant_(self.log_temperature, math.log(self.temperature))
+
+    def forward(
+        self,
+        x: Tensor | Pair,
+        edge_index: Tensor | None = None,
+        batch: Tensor | Pair | None = None,
+        *,
+        batch_size: int | None = None,
+        group: Tensor | Pair | None = None,
+    ) -> Pair:
+        """Weigh the edges of a graph.
+
+        Without an `edge_index`, every pair of nodes inside each graph of the batch becomes an
+        edge, in row-major order of the adjacency matrix (sorted by target, then source); pairs
+        outside the support are left out. One graph (neither `batch` nor `batch_size`) and graphs
+        of one size (`batch_size` alone) need no host synchronisation; sizes that are read from
+        `batch`, and a support other than ``"all"``, take one each.
+
+        Args:
+            x: Nodes, or sending and receiving nodes.
+            edge_index: Edges to weigh, of any support. They come back unchanged, those outside
+                the support with weight 0.
+            batch: Sorted graph number of each node, :math:`(N)`, or a pair of these.
+            batch_size: Number of graphs. Without `batch`, all have the same number of nodes.
+            group: Group of each node, such as ``is_query``, :math:`(N)`, or a pair of these.
+                Needed unless the support is ``"all"``.
+
+        Returns:
+            The edge index and the weights of its edges.
+
+        Raises:
+            ValueError: If `group` is needed and missing, or the graphs do not fit `batch_size`.
+        """
+        bipartite = self._check_bipartite(x)
+        x_src, x_dst = as_pair(x)
+        if edge_index is None:
+            sizes = graph_sizes((x_src.size(0), x_dst.size(0)), batch, batch_size)
+            edge_index = block_edges(*sizes, device=x_src.device)
+            keep = edge_support(self.support, edge_index, group)
+            if keep is not None:
+                keep = keep | (edge_index[0] == edge_index[1]) if self.add_self_loops else keep
+                edge_index = edge_index[:, keep]
+        # edge_updater_type: (unit: OptPairTensor)
+        cosine: Tensor = self.edge_updater(edge_index, unit=self._directions(x))
+
+        source, target = edge_index[0], edge_index[1]
+        rows = EdgeRows(source, target, x_src.size(0), x_dst.size(0), bipartite)
+        allowed = edge_support(self.support, edge_index, group)
+        allowed = None if allowed is None else allowed.unsqueeze(-1)
+        loops = (source == target).unsqueeze(-1) if self.add_self_loops else None
+        weight = self._weigh(cosine, rows, allowed, loops).to(x_src.dtype)
+        return edge_index, weight.squeeze(-1) if self.heads == 1 else weight
+
+    def edge_update(self, unit_i: Tensor, unit_j: Tensor) -> Tensor:
+        """Cosine of each edge and head, from unit vectors."""
+        return (unit_i * unit_j).sum(dim=-1)
+
+    def dense(
+        self,
+        x: Tensor | Pair,
+        mask: Tensor | Pair | None = None,
+        group: Tensor | Pair | None = None,
+    ) -> Tensor:
+        r"""Adjacency matrices of a batch of graphs.
+
+        Args:
+            x: Nodes :math:`(B, N, C)`, or sending and receiving nodes.
+            mask: True for nodes, False for padding, :math:`(B, N)`, or a pair of these. Rows and
+                columns of padding are exactly 0.
+            group: Group of each node, :math:`(N)` or :math:`(B, N)`, or a pair of these. Needed
+                unless the support is ``"all"``.
+
+        Returns:
+            The adjacency matrices; row :math:`i` receives from column :math:`j`.
+
+        Raises:
+            ValueError: If `group` is needed and missing, or `x` has not three dimensions.
+        """
+        bipartite = self._check_bipartite(x)
+        unit_src, unit_dst = self._dense_directions(x)
+        with full_precision(unit_src.device):
+            cosine = unit_dst @ unit_src.transpose(-1, -2)
+
+        allowed = dense_support(self.support, mask, group)
+        loops = None
+        if self.add_self_loops:
+            loops = torch.eye(cosine.size(-1), dtype=torch.bool, device=cosine.device)
+            loops = loops if mask is None else loops & valid_entries(mask)
+        weight = self._weigh(cosine, DenseRows(bipartite), allowed, loops).to(as_pair(x)[0].dtype)
+        return weight.squeeze(1) if self.heads == 1 else weight
+
+    def propagate_dense(
+        self,
+        x: Tensor | Pair,
+        h: Tensor,
+        mask: Tensor | Pair | None = None,
+        group: Tensor | Pair | None = None,
+    ) -> Tensor:
+        r"""Product :math:`\mathbf{A} \mathbf{H}` of the adjacency of `x` with other values.
+
+        Where the weights are linear in the cosines (activation ``"none"`` or ``"shift"`` and no
+        other option), it is computed as :math:`\mathbf{P} (\mathbf{P}^{\top} \mathbf{H})`, whose
+        memory grows with the number of nodes and not with its square.
+
+        Args:
+            x: Nodes, as for :meth:`dense`.
+            h: Values of the sending nodes, :math:`(B, N_{src}, F)`.
+            mask: As for :meth:`dense`.
+            group: As for :meth:`dense`.
+
+        Returns:
+            The products :math:`(B, N_{dst}, F)`, or :math:`(B, H, N_{dst}, F)` with several heads.
+        """
+        if not self._is_linear():
+            adjacency = self.dense(x, mask, group)
+            return adjacency @ (h if self.heads == 1 else h.unsqueeze(1))
+
+        unit_src, unit_dst = self._dense_directions(x)
+        values = h.unsqueeze(1).to(unit_src.dtype)
+        if mask is not None:
+            mask_src, mask_dst = as_pair(mask)
+            values = values.masked_fill(~mask_src[:, None, :, None], 0.0)
+        with full_precision(unit_src.device):
+            out = self._scale(unit_dst @ (unit_src.transpose(-1, -2) @ values))
+        if self.activation == "shift":
+            out = (out + values.sum(dim=-2, keepdim=True)) / 2
+        if mask is not None:
+            out = out.masked_fill(~mask_dst[:, None, :, None], 0.0)
+        out = out.to(h.dtype)
+        return out.squeeze(1) if self.heads == 1 else out
+
+    def _directions(self, x: Tensor | Pair) -> Pair:
+        """Unit vectors of sending and receiving nodes, (..., heads, channels)."""
+        if isinstance(x, Tensor):
+            unit = self._direction(x)
+            return unit, unit
+        return self._direction(x[0]), self._direction(x[1])
+
+    def _direction(self, x: Tensor) -> Tensor:
+        h: Tensor = x if self.phi is None else self.phi(x)
+        h = h.view(*h.shape[:-1], self.heads, h.size(-1) // self.heads)
+        h = h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
+        return h * inverse_root(h.square().sum(dim=-1, keepdim=True), self.eps**2)
+
+    def _dense_directions(self, x: Tensor | Pair) -> Pair:
+        """Unit vectors of sending and receiving nodes, (graphs, heads, nodes, channels)."""
+        for nodes in as_pair(x):
+            if nodes.dim() != 3:
+                raise ValueError(f"Expected nodes of shape [B, N, C] (got {list(nodes.shape)})")
+        unit_src, unit_dst = self._directions(x)
+        return unit_src.transpose(1, 2), unit_dst.transpose(1, 2)
+
+    def _scale(self, cosine: Tensor) -> Tensor:
+        if self.log_temperature is not None:
+            return cosine * (-self.log_temperature.to(cosine.dtype)).exp()
+        return cosine / self.temperature
+
+    def _weigh(
+        self, cosine: Tensor, rows: AdjacencyRows, allowed: Tensor | None, loops: Tensor | None
+    ) -> Tensor:
+        """Turn cosines into weights, the same way in both back ends."""
+        return weigh(
+            self._scale(cosine),
+            rows,
+            allowed,
+            loops,
+            activation=self.activation,
+            normalization=self.normalization,
+            top_k=self.top_k,
+            threshold=self.threshold,
+            eps=self.eps,
+        )
+
+    def _is_linear(self) -> bool:
+        complete = self.support == "all" and self.top_k is None and self.threshold is None
+        unscaled = self.activation in ("none", "shift") and self.normalization == "none"
+        return complete and unscaled and not self.add_self_loops
+
+    def _check_bipartite(self, x: Tensor | Pair) -> bool:
+        bipartite = not isinstance(x, Tensor)
+        if bipartite and self.add_self_loops:
+            raise ValueError("A bipartite graph has no self-loops: 'add_self_loops' must be False")
+        return bipartite
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
+            f"heads={self.heads}, activation={self.activation}, "
+            f"normalization={self.normalization})"
+        )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"'{name}' must be one of {', '.join(choices)} (got '{value}')")

@@ -1,0 +1,153 @@
+"""From similarity scores to edge weights: one rule for dense and edge-wise adjacencies."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from gnnreloc.nn.adjacency_rows import AdjacencyRows
+
+ACTIVATIONS = ("none", "relu", "shift", "softmax")
+NORMALIZATIONS = ("none", "row", "sym")
+
+
+def check_weighting(activation: str, normalization: str, top_k: int | None) -> None:
+    """Check the options of :func:`weigh`.
+
+    Args:
+        activation: As for :func:`weigh`.
+        normalization: As for :func:`weigh`.
+        top_k: As for :func:`weigh`.
+
+    Raises:
+        ValueError: If an option is unknown, out of range or does not go with another.
+    """
+    for name, value, choices in (
+        ("activation", activation, ACTIVATIONS),
+        ("normalization", normalization, NORMALIZATIONS),
+    ):
+        if value not in choices:
+            raise ValueError(f"'{name}' must be one of {', '.join(choices)} (got '{value}')")
+    if activation == "softmax" and normalization != "none":
+        raise ValueError(
+            f"'softmax' rows are normalized already: 'normalization' must be 'none' "
+            f"(got '{normalization}')"
+        )
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"'top_k' must be at least 1 (got {top_k})")
+
+
+def weigh(
+    score: Tensor,
+    rows: AdjacencyRows,
+    allowed: Tensor | None = None,
+    loops: Tensor | None = None,
+    *,
+    activation: str = "none",
+    normalization: str = "none",
+    top_k: int | None = None,
+    threshold: float | None = None,
+    eps: float = 1e-8,
+) -> Tensor:
+    """Turn scores into weights: activation, selection of entries, self-loops, normalization.
+
+    Args:
+        score: Similarity of each entry.
+        rows: How entries form rows.
+        allowed: True for the entries that may have a weight, all by default.
+        loops: True for the entries of the diagonal that are to be self-loops, none by default.
+        activation: ``"none"``, ``"relu"``, ``"shift"`` or ``"softmax"``.
+        normalization: ``"none"``, ``"row"`` or ``"sym"``.
+        top_k: Number of entries to keep in each row.
+        threshold: Least activated score to keep.
+        eps: Sum of absolute weights up to which a row counts as 0.
+
+    Returns:
+        The weights, exactly 0 for entries that are not kept.
+    """
+    weight = _activate(score, activation)
+    keep = _select(weight, rows, allowed, top_k, threshold)
+    if activation == "softmax":
+        keep = keep if keep is None or loops is None else keep | loops
+        return _masked_softmax(weight, rows, keep)
+    if keep is not None:
+        weight = torch.where(keep, weight, 0.0)
+    if loops is not None:
+        weight = weight.masked_fill(loops, 1.0)
+    return _normalize(weight, rows, normalization, eps)
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Switch automatic mixed precision off, on the devices that have it.
+
+    Args:
+        device: Where the computation runs.
+    """
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def inverse_root(value: Tensor, least: float) -> Tensor:
+    """One over the square root, exactly 0 with gradient 0 where the value is not above a least.
+
+    Args:
+        value: Numbers from 0 up.
+        least: Largest number that counts as 0.
+
+    Examples:
+        >>> inverse_root(torch.tensor([4.0, 0.0]), 1e-8)
+        tensor([0.5000, 0.0000])
+    """
+    usable = value > least
+    return torch.where(usable, value, 1.0).rsqrt() * usable
+
+
+def _activate(score: Tensor, activation: str) -> Tensor:
+    if activation == "relu":
+        return score.relu()
+    if activation == "shift":
+        return (1 + score) / 2
+    return score
+
+
+def _select(
+    weight: Tensor,
+    rows: AdjacencyRows,
+    allowed: Tensor | None,
+    top_k: int | None,
+    threshold: float | None,
+) -> Tensor | None:
+    """Mark the entries to keep; None keeps all."""
+    keep = allowed
+    if top_k is not None:
+        ranked = weight if keep is None else weight.masked_fill(~keep, -math.inf)
+        largest = rows.top_k(ranked, top_k)
+        keep = largest if keep is None else keep & largest
+    if threshold is not None:
+        above = weight >= threshold
+        keep = above if keep is None else keep & above
+    return keep
+
+
+def _masked_softmax(weight: Tensor, rows: AdjacencyRows, keep: Tensor | None) -> Tensor:
+    if keep is None:
+        return rows.softmax(weight)
+    # The lowest finite number: minus infinity would take a row without entries through NaN.
+    weight = weight.masked_fill(~keep, torch.finfo(weight.dtype).min)
+    return torch.where(keep, rows.softmax(weight), 0.0)
+
+
+def _normalize(weight: Tensor, rows: AdjacencyRows, normalization: str, eps: float) -> Tensor:
+    if normalization == "none":
+        return weight
+    magnitude = weight.abs()
+    degree = rows.row_degree(magnitude)
+    if normalization == "row":
+        usable = degree > eps
+        return weight / torch.where(usable, degree, 1.0) * usable
+    column_degree = rows.column_degree(magnitude)
+    return weight * inverse_root(degree, eps) * inverse_root(column_degree, eps)

@@ -1,0 +1,54 @@
+"""Checkpoints: tensors and plain data, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gnnreloc.errors import InputError
+
+FORMAT = 1
+
+
+def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint through a temporary file, so that a crash leaves the old one whole.
+
+    Args:
+        path: file to write; its folder is made.
+        content: tensors and plain data (numbers, strings, lists, dictionaries).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"gnnreloc_checkpoint": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint; nothing in it is executed (``weights_only``).
+
+    Raises:
+        InputError: if the file is missing, damaged, or not a checkpoint of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"checkpoint {path} does not exist")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"checkpoint {path} cannot be read: {reason}") from error
+    if not isinstance(content, dict) or content.get("gnnreloc_checkpoint") != FORMAT:
+        raise InputError(f"checkpoint {path} was not written by this version of gnnreloc")
+    return content

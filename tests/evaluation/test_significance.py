@@ -1,0 +1,147 @@
+"""Intervals and the paired bootstrap against textbook tables, small exact cases and simulation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gnnreloc.errors import InputError
+from gnnreloc.evaluation.significance import mean_interval, paired_bootstrap
+
+
+@pytest.mark.parametrize(
+    ("n", "confidence", "quantile"),
+    [(2, 0.95, 12.706), (3, 0.95, 4.303), (5, 0.95, 2.776), (10, 0.99, 3.250), (31, 0.90, 1.697)],
+)
+def test_interval_uses_the_printed_student_quantiles(
+    n: int, confidence: float, quantile: float
+) -> None:
+    values = np.arange(n, dtype=np.float64)
+    mean, low, high = mean_interval(values, confidence)
+    spread = math.sqrt(sum((v - (n - 1) / 2) ** 2 for v in range(n)) / (n - 1))
+    assert mean == (n - 1) / 2
+    assert (high - mean) * math.sqrt(n) / spread == pytest.approx(quantile, abs=6e-4)
+    assert mean - low == pytest.approx(high - mean)
+
+
+def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
+    runs = np.random.default_rng(0).normal(0.4, 0.1, size=(3000, 4))
+    intervals = [mean_interval(run, 0.9) for run in runs]
+    covered = np.mean([low <= 0.4 <= high for _, low, high in intervals])
+    assert covered == pytest.approx(0.9, abs=0.02)
+
+
+def test_one_run_has_no_interval_and_equal_runs_a_point() -> None:
+    mean, low, high = mean_interval([0.25])
+    assert mean == 0.25 and math.isnan(low) and math.isnan(high)
+    assert mean_interval(torch.tensor([0.25, 0.25, 0.25])) == (0.25, 0.25, 0.25)
+
+
+def test_two_groups_by_hand() -> None:
+    # Two groups with differences 1 and 0: the mean is 0 or 1 in a quarter of the draws each and
+    # one half otherwise, so the interval is [0, 1] and p is twice a quarter.
+    result = paired_bootstrap([1.0, 1.0], [0.0, 1.0], resamples=20_000)
+    assert result["difference"] == 0.5
+    assert (result["low"], result["high"]) == (0.0, 1.0)
+    assert result["p_value"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_groups_of_unequal_size_weigh_by_their_items() -> None:
+    # Three items with difference 1 share a query, one item with difference 0 has its own: the mean
+    # over drawn items is 0, 3/4 or 1, never 1/2.
+    result = paired_bootstrap(
+        [1, 1, 1, 0], [0, 0, 0, 0], groups=["q", "q", "q", "r"], confidence=0.4
+    )
+    assert result["difference"] == 0.75
+    assert (result["low"], result["high"]) == (0.75, 0.75)
+
+
+def test_interval_has_the_width_of_the_normal_approximation() -> None:
+    generator = np.random.default_rng(1)
+    a, b = generator.normal(0.6, 0.2, 400), generator.normal(0.5, 0.2, 400)
+    result = paired_bootstrap(a, b)
+    half = 1.96 * (a - b).std(ddof=1) / math.sqrt(400)
+    assert result["low"] == pytest.approx(result["difference"] - half, abs=0.06 * half)
+    assert result["high"] == pytest.approx(result["difference"] + half, abs=0.06 * half)
+    assert result["p_value"] < 0.001
+
+
+def test_level_systems_are_rejected_at_the_stated_rate_only_with_groups() -> None:
+    generator = np.random.default_rng(2)
+    groups = np.repeat(np.arange(40), 5)
+    by_group, by_item = [], []
+    for seed in range(200):
+        shared = np.repeat(generator.normal(size=40), 5)  # a query moves all its items alike
+        a = shared + 0.2 * generator.normal(size=200)
+        zero = np.zeros(200)
+        by_group.append(paired_bootstrap(a, zero, groups, resamples=400, seed=seed)["p_value"])
+        by_item.append(paired_bootstrap(a, zero, resamples=400, seed=seed)["p_value"])
+    assert np.mean(np.array(by_group) < 0.05) == pytest.approx(0.05, abs=0.045)
+    assert np.mean(np.array(by_item) < 0.05) > 0.25
+
+
+def test_identical_systems_are_level() -> None:
+    hits = [0.0, 1.0, 1.0, 0.0]
+    assert paired_bootstrap(hits, hits, resamples=50) == {
+        "difference": 0.0,
+        "low": 0.0,
+        "high": 0.0,
+        "p_value": 1.0,
+    }
+
+
+def test_swapping_the_systems_mirrors_the_result() -> None:
+    a, b = np.random.default_rng(4).random((2, 60))
+    there, back = paired_bootstrap(a, b), paired_bootstrap(b, a)
+    assert back["difference"] == pytest.approx(-there["difference"])
+    assert back["low"] == pytest.approx(-there["high"])
+    assert back["high"] == pytest.approx(-there["low"])
+    assert back["p_value"] == there["p_value"]
+
+
+def test_same_seed_same_result_and_labels_only_name_groups() -> None:
+    a, b = np.random.default_rng(5).random((2, 30))
+    numbers = torch.arange(30) // 3
+    first = paired_bootstrap(a, b, numbers, seed=7)
+    assert paired_bootstrap(torch.from_numpy(a), b.tolist(), numbers, seed=7) == first
+    letters = [chr(ord("a") + int(number)) for number in numbers]
+    assert paired_bootstrap(a, b, letters, seed=7) == first
+    assert paired_bootstrap(a, b, numbers, seed=8) != first
+
+
+def test_a_single_group_has_no_interval() -> None:
+    result = paired_bootstrap([1.0, 0.0], [0.0, 0.0], groups=["q", "q"])
+    assert result["difference"] == 0.5
+    assert all(math.isnan(result[key]) for key in ("low", "high", "p_value"))
+
+
+@pytest.mark.parametrize(
+    ("values", "confidence", "culprit"),
+    [
+        ([], 0.95, "n >= 1"),
+        ([0.5, float("nan")], 0.95, "item 1 is nan"),
+        ([0.5, 0.6], 1.0, "confidence: 1.0"),
+    ],
+)
+def test_bad_runs_name_the_culprit(values: list[float], confidence: float, culprit: str) -> None:
+    with pytest.raises(InputError, match=culprit):
+        mean_interval(values, confidence)
+
+
+@pytest.mark.parametrize(
+    ("b", "options", "culprit"),
+    [
+        ([1.0], {}, "b: 1 values; wanted 2"),
+        ([1.0, float("inf")], {}, "b: item 1 is inf"),
+        ([1.0, 1.0], {"groups": ["q"]}, r"groups: shape \[1\]"),
+        ([1.0, 1.0], {"resamples": 0}, "resamples: 0"),
+        ([1.0, 1.0], {"confidence": 0.0}, "confidence: 0.0"),
+    ],
+)
+def test_bad_pairs_name_the_culprit(b: list[float], options: dict[str, Any], culprit: str) -> None:
+    with pytest.raises(InputError, match=culprit):
+        paired_bootstrap([0.0, 1.0], b, **options)
