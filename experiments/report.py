@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,10 @@ from gnnreloc.transforms import khop_adjacency
 COLUMNS = ("0.5", "0.6", "0.7", "0.8", "0.9")
 
 
-def print_table(metrics: Mapping[str, Any]) -> None:
+def print_table(metrics: Mapping[str, Any], *, unseen_classes: bool = True) -> None:
     """Print the run's row among the rows that it must be read with."""
     table = Table(
-        title=f"{metrics['dataset']}, split {metrics['split']}, seed {metrics['seed']}: "
-        f"{metrics['pairs']} pairs of unseen classes, protocol {metrics['protocol']}",
+        title=f"{_title(metrics, unseen_classes)}, protocol {metrics['protocol']}",
         caption="R@1: share of pairs whose first prediction has a tIoU above the column's",
     )
     table.add_column("system", no_wrap=True)
@@ -45,6 +45,14 @@ def print_table(metrics: Mapping[str, Any]) -> None:
     table.add_row("before refinement", *_cells(metrics["unrefined"]))
     table.add_row(metrics["system"], *_cells(metrics), style="bold")
     Console(width=None if Console().is_terminal else 110).print(table)
+
+
+def _title(metrics: Mapping[str, Any], unseen_classes: bool) -> str:
+    kind = "unseen classes" if unseen_classes else "classes seen in training, in unseen videos"
+    return (
+        f"{metrics['dataset']}, split {metrics['split']}, seed {metrics['seed']}: "
+        f"{metrics['pairs']} pairs of {kind}"
+    )
 
 
 def _cells(summary: Mapping[str, Any]) -> list[str]:
@@ -71,12 +79,13 @@ def write_figures(
     curves = {
         name: {float(level): value for level, value in r1.items()} for name, r1 in rows.items()
     }
-    title = f"{corpus.name}, split {metrics['split']}: {metrics['pairs']} pairs of unseen classes"
+    title = _title(metrics, corpus.unseen_classes)
     figure = plot_recall_over_tiou(curves, highlight=metrics["system"], title=title)
     save_figure(figure, folder / "recall.png")
 
-    ranked = result.predictions["tiou"].sort_values(ascending=False, kind="stable").index
-    best = pairs[int(ranked[len(ranked) // 10])]
+    overlaps = result.predictions["tiou"].tolist()
+    ranked = sorted(range(len(pairs)), key=lambda pair: -overlaps[pair])
+    best = pairs[ranked[len(ranked) // 10]]
     save_figure(
         plot_adjacency(
             adjacency_matrices(model, corpus, best),
@@ -85,8 +94,8 @@ def write_figures(
         ),
         folder / "adjacency.png",
     )
-    chosen = [int(ranked[int(share * (len(ranked) - 1))]) for share in (0.1, 0.3, 0.6, 0.95)]
-    cases = [timeline_case(model, corpus, pairs[i], result.predictions.loc[i]) for i in chosen]
+    chosen = [ranked[int(share * (len(ranked) - 1))] for share in (0.1, 0.3, 0.6, 0.95)]
+    cases = [timeline_case(model, corpus, pairs[i], overlaps[i]) for i in dict.fromkeys(chosen)]
     save_figure(plot_timelines(cases, title=title), folder / "timelines.png")
 
 
@@ -96,6 +105,8 @@ def adjacency_matrices(
     """The learned adjacency of a pair (where there is one) and the fixed ones beside it."""
     top = localize_pair(model, corpus, pair).candidates[:1]
     query = corpus.features[pair.query_video].slice(*pair.query_segment)
+    model = copy(model)
+    model.backend = "dense"  # same numbers as edge-wise, and it keeps the matrix
     with torch.no_grad():
         out = model(model.pair_graphs(query, corpus.features[pair.reference], top))
     learned = {} if out.adjacency is None else {"learned": out.adjacency[0]}
@@ -103,7 +114,7 @@ def adjacency_matrices(
 
 
 def timeline_case(
-    model: GraphRelocalizer, corpus: Corpus, pair: Pair, row: pd.Series[Any]
+    model: GraphRelocalizer, corpus: Corpus, pair: Pair, overlap: float
 ) -> TimelineCase:
     """One pair as a drawing: query, truth, prediction, candidates shaded by score."""
     moments = localize_pair(model, corpus, pair)
@@ -116,7 +127,7 @@ def timeline_case(
         truth=pair.targets,
         prediction=moments.segments[0],
         score=float(moments.scores[0]),
-        overlap=float(row["tiou"]),
+        overlap=overlap,
         proposals=moments.candidates,
         proposal_scores=moments.scores,
     )

@@ -19,7 +19,7 @@ class Corpus:
 
     The class sets of the three subsets are disjoint (Section 4.1 of the paper): a system is judged
     on actions that it never saw. Construction checks this, and that every annotated video has
-    proposals; features are read lazily and checked when read.
+    usable proposals; features are read lazily and checked when read.
 
     Args:
         name: name of the data set, written into results.
@@ -34,7 +34,7 @@ class Corpus:
 
     Raises:
         InputError: if two subsets share a video, or a class although ``unseen_classes``, or an
-            annotated video has no proposal list.
+            annotated video has no proposals, or one that is not finite or ends before it starts.
     """
 
     name: str
@@ -50,19 +50,36 @@ class Corpus:
             for name in subsets_of.index[subsets_of > 1]:
                 raise InputError(f"{self.name}: {column} {name!r} is in more than one subset")
         for video in self.moments["video"].unique():
-            if video not in self.proposals:
+            if video not in self.proposals or len(self.proposals[video]) == 0:
                 raise InputError(f"{self.name}: video {video!r} has moments but no proposals")
+            self._check_proposals(video)
+
+    def _check_proposals(self, video: str) -> None:
+        proposals = self.proposals[video]
+        culprit = f"{self.name}: video {video!r}"
+        if proposals.dim() != 2 or proposals.size(1) != 2:
+            found = list(proposals.shape)
+            raise InputError(f"{culprit}: found proposals of shape {found}, wanted [m, 2]")
+        good = proposals.isfinite().all(dim=1) & (proposals[:, 0] < proposals[:, 1])
+        if not bool(good.all()):
+            row = int(good.int().argmin())
+            found = proposals[row].tolist()
+            raise InputError(
+                f"{culprit}: proposal {row} (from 0) is {found}, wanted finite seconds start < end"
+            )
 
     def subset(self, name: str) -> pd.DataFrame:
-        """The moments of one subset, with a fresh index.
+        """The moments of one subset by video and time, with a fresh index.
+
+        The order does not depend on that of the table, so neither do the pairs drawn from it.
 
         Raises:
             InputError: if the subset holds no moment.
         """
-        rows = self.moments[self.moments["subset"] == name].reset_index(drop=True)
+        rows = self.moments[self.moments["subset"] == name]
         if rows.empty:
             raise InputError(f"{self.name}: subset {name!r} holds no moments")
-        return rows
+        return rows.sort_values(["video", "start", "end", "label"], ignore_index=True)
 
     def classes(self, subset: str) -> list[str]:
         """The sorted class names of one subset."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gnnreloc.errors import InputError
+
 
 def pair_graph(
     query: Tensor,
@@ -35,13 +37,17 @@ def pair_graph(
         ``pair [1]``.
 
     Raises:
-        ValueError: if the two clips do not have the same shape.
+        InputError: if the two clips do not have the same shape or no timestep, or ``segment`` or
+            ``target`` does not hold two times.
     """
-    if query.shape != proposal.shape or query.dim() != 2:
-        raise ValueError(
-            f"query and proposal must both be [T, C], got {list(query.shape)} and "
+    if query.shape != proposal.shape or query.dim() != 2 or query.size(0) == 0:
+        raise InputError(
+            f"query and proposal must both be [T, C] with T >= 1, got {list(query.shape)} and "
             f"{list(proposal.shape)}"
         )
+    for name, times in (("segment", segment), ("target", target)):
+        if times is not None and times.numel() != 2:
+            raise InputError(f"{name} must hold start and end, got shape {list(times.shape)}")
     timesteps = query.size(0)
     position = (torch.arange(timesteps) + 0.5) / timesteps
     if target is None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnreloc.data.corpus import Corpus
@@ -39,7 +39,8 @@ class PairSampler:
     """Draws pairs from one subset of a corpus.
 
     A query is never paired with its own video, nor with a video that holds the same recording
-    (column ``clip`` of the moment table, if there is one).
+    (column ``clip`` of the moment table, if there is one; a missing entry is a recording of its
+    own).
 
     Args:
         corpus: the corpus.
@@ -53,9 +54,12 @@ class PairSampler:
         self.corpus = corpus
         self.subset = subset
         self.moments = corpus.subset(subset)
-        clips = self.moments["clip"] if "clip" in self.moments else self.moments.index.to_series()
-        self._clips = clips.astype(str).to_numpy()
-        self._videos = self.moments["video"].to_numpy()
+        clips = self.moments.index.to_series().map("row {}".format)
+        if "clip" in self.moments:
+            named = self.moments["clip"].astype(object)
+            clips = named.where(named.notna(), clips)
+        self._clips = clips.astype(str).to_numpy(dtype=object)
+        self._labels = self.moments["label"].to_numpy(dtype=object)
         self._clips_of = self.moments.groupby("video").indices
         self._targets: dict[tuple[str, str], Tensor] = {}
         self._holders: dict[str, list[str]] = {}
@@ -82,6 +86,11 @@ class PairSampler:
             for video in self._holders[str(moment["label"])]
             if video != moment["video"] and clip not in self._clips[self._clips_of[video]]
         ]
+
+    def other_class_rows(self, label: str, reference: str) -> NDArray[np.intp]:
+        """Moments of other classes whose recording, so also their video, is not the reference's."""
+        met = np.isin(self._clips, self._clips[self._clips_of[reference]])
+        return np.flatnonzero((self._labels != label) & ~met)
 
     def pair(self, row: int, reference: str) -> Pair:
         """The pair of the moment of a row with a reference video."""
@@ -126,16 +135,18 @@ def evaluation_pairs(
         subset: the subset to draw from.
         queries: number of query moments, without repetition (fewer if the subset has fewer).
         references_per_query: reference videos drawn for each query, without repetition.
-        seed: seed of the draw; the same seed always gives the same pairs.
+        seed: seed of the draw, at least 0; the same seed always gives the same pairs.
 
     Raises:
-        InputError: if a count is not positive or no pair exists.
+        InputError: if a count is not positive, the seed is negative, or no pair exists.
     """
     if queries < 1 or references_per_query < 1:
         raise InputError(
             "queries and references_per_query must be at least 1, "
             f"got {queries} and {references_per_query}"
         )
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, got {seed}")
     sampler = PairSampler(corpus, subset)
     rng = np.random.default_rng([seed, 1])
     rows = [rng.permutation(sampler.rows[label]) for label in sampler.labels]
@@ -162,26 +173,37 @@ def wrong_class_pairs(
     """The same references and targets, each with a query of another class.
 
     A system that does not look at its query scores on these pairs what it scores on the right
-    ones; one that does should fall to the level of chance or below.
+    ones; one that does should fall to the level of chance or below. The other class may well occur
+    in the reference, but the query's own video and recording do not.
+
+    Args:
+        corpus: the corpus.
+        subset: the subset that the pairs were drawn from.
+        pairs: the pairs.
+        seed: seed of the draw, at least 0.
 
     Raises:
-        InputError: if the subset has a single class.
+        InputError: if the seed is negative or a reference leaves no moment of another class.
     """
-    moments: pd.DataFrame = corpus.subset(subset)
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, got {seed}")
+    sampler = PairSampler(corpus, subset)
     rng = np.random.default_rng([seed, 2])
     wrong: list[Pair] = []
     for pair in pairs:
-        others = moments[(moments["label"] != pair.label) & (moments["video"] != pair.reference)]
-        if others.empty:
-            raise InputError(f"{corpus.name}: subset {subset!r} has no second class to ask with")
-        row = others.iloc[int(rng.integers(len(others)))]
-        segment = (float(row["start"]), float(row["end"]))
+        others = sampler.other_class_rows(pair.label, pair.reference)
+        if len(others) == 0:
+            raise InputError(
+                f"{corpus.name}: subset {subset!r} has no moment of another class than "
+                f"{pair.label!r} to search for in video {pair.reference!r}"
+            )
+        moment = sampler.moments.iloc[int(others[int(rng.integers(len(others)))])]
         wrong.append(
             replace(
                 pair,
-                query_video=str(row["video"]),
-                query_segment=segment,
-                query_label=str(row["label"]),
+                query_video=str(moment["video"]),
+                query_segment=(float(moment["start"]), float(moment["end"])),
+                query_label=str(moment["label"]),
             )
         )
     return wrong

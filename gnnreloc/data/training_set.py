@@ -7,6 +7,7 @@ was drawn before, so that a resumed run sees what an uninterrupted one does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,6 +28,8 @@ Negatives = Literal["other_class", "in_video"]
 
 POSITIVE_OVERLAP = 0.5
 NEGATIVE_OVERLAP = 0.3
+#: Feature rows that a part of a moment has at least.
+SHORTEST_PART = 8
 
 
 class TrainingSet(Dataset[list[Data]]):
@@ -51,6 +54,9 @@ class TrainingSet(Dataset[list[Data]]):
         samples: number of samples an epoch.
         list_length: number of proposals in a list (fewer where the video has fewer).
         negatives: kind of negative in a triplet.
+        partial: share of the lists in which the same random part of the query and of the moments
+            in the reference takes their place: more to learn from than whole actions of few
+            classes, and boundaries that only the query tells.
         timesteps: number of timesteps T of a clip.
         resampling: how a clip is brought to T timesteps.
         seed: seed of all draws.
@@ -70,19 +76,27 @@ class TrainingSet(Dataset[list[Data]]):
         samples: int = 320,
         list_length: int = 24,
         negatives: Negatives = "other_class",
+        partial: float = 0.0,
         timesteps: int = 40,
         resampling: ResampleMode = "linear",
         seed: int = 0,
         transform: Callable[[Data], Data] | None = None,
         subset: str = "train",
     ) -> None:
-        smallest = {"timesteps": (timesteps, 1), "samples": (samples, 1)}
-        for name, (value, least) in (smallest | {"list_length": (list_length, 2)}).items():
+        for name, value, least in (
+            ("timesteps", timesteps, 1),
+            ("samples", samples, 1),
+            ("list_length", list_length, 2),
+            ("seed", seed, 0),
+        ):
             if value < least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
+        if not 0.0 <= partial <= 1.0:
+            raise InputError(f"partial must be a share from 0 to 1, got {partial}")
         for name, choice, kinds in (
             ("sampling", sampling, Sampling),
             ("negatives", negatives, Negatives),
+            ("resampling", resampling, ResampleMode),
         ):
             if choice not in get_args(kinds):
                 raise InputError(f"{name} must be one of {get_args(kinds)}, got {choice!r}")
@@ -96,6 +110,7 @@ class TrainingSet(Dataset[list[Data]]):
         self.samples = samples
         self.list_length = list_length
         self.negatives = negatives
+        self.partial = partial
         self.timesteps = timesteps
         self.resampling: ResampleMode = resampling
         self.seed = seed
@@ -106,9 +121,18 @@ class TrainingSet(Dataset[list[Data]]):
         return self.samples
 
     def __getitem__(self, index: int) -> list[Data]:
+        if not 0 <= index < self.samples:
+            # Without it, a plain loop over the set would never end.
+            raise IndexError(f"sample {index} of an epoch of {self.samples}")
         rng = np.random.default_rng([self.seed, self.epoch, index])
         drawn = self.sampler.draw(rng)
-        graphs = self._list(rng, drawn) if self.sampling == "lists" else self._triplet(rng, drawn)
+        if self.sampling == "lists":
+            if rng.random() < self.partial:
+                step = self.corpus.features[drawn.reference].step
+                drawn = part_of_pair(rng, drawn, shortest=SHORTEST_PART * step)
+            graphs = self._list(rng, drawn)
+        else:
+            graphs = self._triplet(rng, drawn)
         for graph in graphs:
             graph.pair.fill_(index)
         return graphs if self.transform is None else [self.transform(graph) for graph in graphs]
@@ -166,3 +190,29 @@ class TrainingSet(Dataset[list[Data]]):
                 clips, segments, targets[best], overlaps, strict=True
             )
         ]
+
+
+def part_of_pair(rng: np.random.Generator, pair: Pair, *, shortest: float) -> Pair:
+    """The pair with the same random part of the query and of every target in their place.
+
+    The part begins in the first 60 % of the moment (at its beginning one time in four) and takes 35
+    to 80 % of it (up to its end one time in four). That equal shares of two instances show the same
+    part of the action holds only roughly; the soft targets of the ranking loss allow for it.
+
+    Args:
+        rng: random generator.
+        pair: the pair.
+        shortest: a pair that would get a part shorter than this (s) comes back as it is.
+    """
+    first = rng.uniform(0.0, 0.6) * (rng.random() >= 0.25)
+    last = 1.0 if rng.random() < 0.25 else min(1.0, first + rng.uniform(0.35, 0.8))
+    start, end = pair.query_segment
+    length = pair.targets[:, 1:] - pair.targets[:, :1]
+    if min(end - start, float(length.min())) * (last - first) < shortest:
+        return pair
+    shares = torch.tensor([first, last], dtype=torch.float64)
+    return replace(
+        pair,
+        query_segment=(start + (end - start) * first, start + (end - start) * last),
+        targets=pair.targets[:, :1] + length * shares,
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from gnnreloc.data.annotations import validate_moments
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.feature_store import InMemoryFeatureStore
 from gnnreloc.data.features import Features
+from gnnreloc.datasets.root_files import read_arrays, read_json
 from gnnreloc.errors import InputError
 from gnnreloc.proposals import geometric_lengths, window_proposals
 
@@ -24,6 +25,8 @@ CROSS_FADE_FRAMES = 5
 CLIPS_PER_REFERENCE = 6
 CLASSES = {"train": 12, "validation": 2, "test": 6}
 MINIMUM_CLIPS = 15
+JOINTS = 22
+ACROSS = ("UpperLeg_L", "UpperLeg_R", "UpperArm_L", "UpperArm_R")
 
 Array = NDArray[np.float32]
 
@@ -59,7 +62,8 @@ def bandai(
         test_videos: number of test references.
 
     Raises:
-        InputError: if a file is missing or not in the expected layout, or a count is not positive.
+        InputError: if a file is missing or not in the expected layout, a count is not positive, or
+            the split is negative.
 
     Source: Bandai Namco Research motion data set, CC BY-NC 4.0.
     """
@@ -67,6 +71,8 @@ def bandai(
     for name, count in counts.items():
         if count < 1:
             raise InputError(f"bandai: {name}_videos must be at least 1, got {count}")
+    if split < 0:
+        raise InputError(f"bandai: split must be at least 0, got {split}")
     clips = _read_clips(Path(root))
     rng = np.random.default_rng([split, 20220128])
     classes = [str(name) for name in rng.permutation(sorted(clips))]
@@ -83,8 +89,10 @@ def bandai(
 
     rows: list[dict[str, object]] = []
     videos: dict[str, Array] = {}
-    for subset, count in counts.items():
+    for position, (subset, count) in enumerate(counts.items()):
         for number in range(count):
+            # A generator of its own, so that no reference depends on how many there are.
+            rng = np.random.default_rng([split, 20220128, position, number])
             video = f"{subset}-{number:04d}"
             chosen = _choose_clips(rng, subset, labels, clips, training, held_out)
             frames, bounds = _join([clips[label][clip] for label, clip in chosen])
@@ -115,26 +123,79 @@ def bandai(
 def _read_clips(root: Path) -> dict[str, dict[str, Array]]:
     """Class -> clip name -> per-frame body features, for classes with enough clips."""
     archive, description = root / "bandai_joints_10fps_f16.npz", root / "meta.json"
-    for path in (archive, description):
-        if not path.is_file():
-            raise InputError(f"bandai: {path} is missing; --root must be the folder that holds it")
-    try:
-        with np.load(archive, allow_pickle=False) as arrays:
-            joints, offsets = arrays["joints"].astype(np.float32), arrays["offsets"]
-            names = [str(name) for name in arrays["joint_names"]]
-        meta = json.loads(description.read_text(encoding="utf-8"))
-        files = [(str(row["file"]), f"{row['dataset']}/{row['content']}") for row in meta]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"bandai: cannot read {root}: {error}") from error
-    if len(offsets) != len(files) + 1 or offsets[-1] != len(joints):
-        raise InputError(f"bandai: {archive} holds {len(offsets) - 1} clips, meta {len(files)}")
-    if not np.isfinite(joints).all():
-        frame = int(np.argwhere(~np.isfinite(joints))[0, 0])
-        raise InputError(f"bandai: {archive}: NaN or inf in 'joints', frame {frame}")
+    joints, offsets, names = _read_joints(archive)
+    files = _read_description(description)
+    lengths = np.diff(offsets)
+    if len(lengths) != len(files):
+        raise InputError(
+            f"bandai: {archive} holds {len(lengths)} clips, {description} describes {len(files)}"
+        )
+    if (lengths < 2).any():
+        clip = int(np.argmax(lengths < 2))
+        raise InputError(
+            f"bandai: {archive}: clip {files[clip][0]!r} has {lengths[clip]} frames, wanted 2 or "
+            "more"
+        )
     clips: dict[str, dict[str, Array]] = defaultdict(dict)
     for (file, label), start, end in zip(files, offsets[:-1], offsets[1:], strict=True):
         clips[label][file] = _body_frame(joints[start:end], names)
-    return {label: found for label, found in clips.items() if len(found) >= MINIMUM_CLIPS}
+    enough = {label: found for label, found in clips.items() if len(found) >= MINIMUM_CLIPS}
+    if len(enough) < sum(CLASSES.values()):
+        raise InputError(
+            f"bandai: {description}: found {len(enough)} classes with at least {MINIMUM_CLIPS} "
+            f"clips, wanted {sum(CLASSES.values())}"
+        )
+    return enough
+
+
+def _read_joints(archive: Path) -> tuple[Array, NDArray[np.int64], list[str]]:
+    """Joint positions ``[n, 22, 3]`` (m), first frame of every clip and their end, joint names."""
+    arrays = read_arrays(archive)
+    for name in ("joints", "offsets", "joint_names"):
+        if name not in arrays:
+            raise InputError(f"bandai: {archive}: found no {name!r}, only {sorted(arrays)}")
+    joints, offsets = arrays["joints"], arrays["offsets"]
+    names = [str(name) for name in arrays["joint_names"].ravel()]
+    if joints.dtype.kind != "f" or joints.shape[1:] != (JOINTS, 3):
+        raise InputError(
+            f"bandai: {archive}: found 'joints' of type {joints.dtype} and shape "
+            f"{list(joints.shape)}, wanted real numbers [frames, {JOINTS}, 3]"
+        )
+    lacking = [name for name in ("Hips", *ACROSS) if name not in names]
+    if len(names) != JOINTS or lacking:
+        raise InputError(
+            f"bandai: {archive}: found {len(names)} joint names without {lacking}, wanted {JOINTS}"
+        )
+    whole = offsets.dtype.kind in "iu" and offsets.ndim == 1 and len(offsets) > 1
+    if not (whole and offsets[0] == 0 and offsets[-1] == len(joints)):
+        raise InputError(
+            f"bandai: {archive}: 'offsets' must be whole numbers from 0 to {len(joints)}, the "
+            "number of frames"
+        )
+    if not np.isfinite(joints).all():
+        frame = int(np.argwhere(~np.isfinite(joints))[0, 0])
+        raise InputError(f"bandai: {archive}: NaN or inf in 'joints', frame {frame}")
+    return joints.astype(np.float32), offsets.astype(np.int64), names
+
+
+def _read_description(path: Path) -> list[tuple[str, str]]:
+    """File name and class of every clip, in the order of the archive."""
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise InputError(f"bandai: {path}: found a JSON {type(rows).__name__}, wanted a list")
+    files: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        try:
+            file, label = str(row["file"]), f"{row['dataset']}/{row['content']}"
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"bandai: {path}: entry {number}: wanted an object with 'file', 'dataset' and "
+                f"'content', found {row!r}"
+            ) from error
+        if file in files:
+            raise InputError(f"bandai: {path}: entry {number} repeats the file {file!r}")
+        files[file] = label
+    return list(files.items())
 
 
 def _body_frame(joints: Array, names: list[str]) -> Array:
@@ -144,8 +205,8 @@ def _body_frame(joints: Array, names: list[str]) -> Array:
     (1), height (1).
     """
     root = joints[:, names.index("Hips")]
-    across = joints[:, names.index("UpperLeg_L")] - joints[:, names.index("UpperLeg_R")]
-    across = across + joints[:, names.index("UpperArm_L")] - joints[:, names.index("UpperArm_R")]
+    left_leg, right_leg, left_arm, right_arm = (joints[:, names.index(name)] for name in ACROSS)
+    across = left_leg - right_leg + left_arm - right_arm
     heading = np.unwrap(np.arctan2(across[:, 2], across[:, 0]))
     cosine, sine = np.cos(heading), np.sin(heading)
 
@@ -188,12 +249,15 @@ def _choose_clips(
 
 
 def _join(clips: list[Array]) -> tuple[Array, list[tuple[float, float]]]:
-    """Concatenate with a linear cross-fade; bounds (s) lie in the middle of each fade."""
+    """Concatenate with a linear cross-fade; bounds (s) lie in the middle of each fade.
+
+    A fade takes at most half of either clip, so that a short clip still has a moment of its own.
+    """
     joined = clips[0]
     bounds: list[tuple[float, float]] = []
     begin = 0.0
-    for clip in clips[1:]:
-        fade = min(CROSS_FADE_FRAMES, len(clip) // 2, len(joined) // 2)
+    for before, clip in pairwise(clips):
+        fade = min(CROSS_FADE_FRAMES, len(before) // 2, len(clip) // 2)
         weight = ((np.arange(fade) + 0.5) / fade)[:, None].astype(np.float32)
         blend = (1 - weight) * joined[-fade:] + weight * clip[:fade]
         middle = (len(joined) - fade / 2) / FRAMES_PER_SECOND

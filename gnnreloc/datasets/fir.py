@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from gnnreloc.data.annotations import validate_moments
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.feature_store import InMemoryFeatureStore
 from gnnreloc.data.features import Features, validate_features
+from gnnreloc.datasets.root_files import read_arrays, read_json
 from gnnreloc.errors import InputError
 from gnnreloc.proposals import geometric_lengths, window_proposals
 
 SECONDS_PER_ROW = 12 / 25
+#: Seven for test, three for validation and two for training, so that each subset has pairs.
+FEWEST_VIDEOS = 12
 
 
 def fir(root: str | Path, *, split: int = 0) -> Corpus:
@@ -35,39 +39,29 @@ def fir(root: str | Path, *, split: int = 0) -> Corpus:
         split: seed of the split.
 
     Raises:
-        InputError: if a file is missing or not in the expected layout.
+        InputError: if a file is missing or not in the expected layout, or the split is negative.
 
     Source: derived from FIR-Image-Action-Dataset; no licence stated, for tests only.
     """
+    if split < 0:
+        raise InputError(f"fir: split must be at least 0, got {split}")
     annotations = Path(root) / "segments.json"
-    archive = Path(root) / "effnetlite0_stride12.npz"
-    for path in (annotations, archive):
-        if not path.is_file():
-            raise InputError(f"fir: {path} is missing; --root must be the folder that holds it")
-    try:
-        database = json.loads(annotations.read_text(encoding="utf-8"))["database"]
-        with np.load(archive, allow_pickle=False) as arrays:
-            values = {str(name): validate_features(arrays[name], name) for name in arrays.files}
-        videos = sorted(str(name) for name in database)
-        rows = [
-            {"video": video, "start": moment["seconds"][0], "end": moment["seconds"][1]}
-            | {"label": moment["label"], "duration": database[video]["duration"]}
-            for video in videos
-            for moment in database[video]["segments"]
-        ]
-    except (OSError, KeyError, TypeError, IndexError, json.JSONDecodeError) as error:
-        raise InputError(f"fir: cannot read {root}: {error!r}") from error
-    missing = [video for video in videos if video not in values]
-    if missing:
-        raise InputError(f"fir: {archive} holds no features of video {missing[0]!r}")
-
+    table = _read_table(annotations)
+    videos = sorted(str(video) for video in table["video"].unique())
+    if len(videos) < FEWEST_VIDEOS:
+        raise InputError(
+            f"fir: {annotations}: found moments in {len(videos)} videos, wanted {FEWEST_VIDEOS} or "
+            "more"
+        )
     order = np.random.default_rng([split, 20200626]).permutation(videos)
     subset_of = {
         str(video): "test" if i < 7 else "validation" if i < 10 else "train"
         for i, video in enumerate(order)
     }
-    moments = pd.DataFrame(rows)
-    moments["subset"] = moments["video"].map(subset_of)
+    table["subset"] = table["video"].map(subset_of)
+    moments = validate_moments(table, source=str(annotations))
+    durations = dict(zip(moments["video"], moments["duration"], strict=True))
+    values = _read_values(Path(root) / "effnetlite0_stride12.npz", durations)
 
     stacked = torch.cat([values[video] for video in videos if subset_of[video] == "train"])
     mean, deviation = stacked.mean(dim=0), stacked.std(dim=0) + 1e-3
@@ -78,7 +72,7 @@ def fir(root: str | Path, *, split: int = 0) -> Corpus:
     lengths = geometric_lengths(2.0, 36.0, 6)
     return Corpus(
         name="fir",
-        moments=validate_moments(moments, source=str(annotations)),
+        moments=moments,
         features=InMemoryFeatureStore(features),
         proposals={
             video: window_proposals(item.duration, lengths=lengths, overlap=0.5)
@@ -87,3 +81,46 @@ def fir(root: str | Path, *, split: int = 0) -> Corpus:
         settings={"split": split},
         unseen_classes=False,
     )
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The moments of all videos as they stand in the file, unchecked."""
+    content = read_json(path)
+    rows: list[dict[str, object]] = []
+    where = "the whole file"
+    try:
+        for video, entry in sorted(content["database"].items()):
+            where = f"video {video!r}"
+            for moment in entry["segments"]:
+                start, end = moment["seconds"]
+                rows.append(
+                    {"video": video, "start": start, "end": end, "label": moment["label"]}
+                    | {"duration": entry["duration"]}
+                )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"fir: {path}: {where}: wanted the layout database / video / duration and "
+            f"segments with seconds [start, end] and label, found {error!r}"
+        ) from error
+    return pd.DataFrame(rows, columns=["video", "start", "end", "label", "duration"])
+
+
+def _read_values(path: Path, durations: Mapping[str, float]) -> dict[str, Tensor]:
+    """Feature rows ``[n, C]`` of every video, checked against each other and the durations (s)."""
+    arrays = read_arrays(path)
+    values: dict[str, Tensor] = {}
+    channels = None
+    for video, duration in durations.items():
+        if video not in arrays:
+            raise InputError(f"fir: {path} holds no features of video {video!r}")
+        try:
+            values[video] = validate_features(arrays[video], video, channels)
+        except InputError as error:
+            raise InputError(f"fir: {path}: {error}") from error
+        rows, channels = values[video].shape
+        if abs(rows * SECONDS_PER_ROW - duration) > 1.0:
+            raise InputError(
+                f"fir: {path}: video {video!r}: found {rows} rows of {SECONDS_PER_ROW} s, wanted "
+                f"{duration} s"
+            )
+    return values

@@ -31,8 +31,8 @@ def synthetic(
     validation_videos: int = 40,
     test_videos: int = 100,
     scene: float = 0.7,
-    style: float = 0.35,
-    noise: float = 0.5,
+    style: float = 0.25,
+    noise: float = 0.35,
     warp: float = 0.8,
 ) -> Corpus:
     """Untrimmed videos of 30 invented actions, made from a seed in seconds.
@@ -65,8 +65,11 @@ def synthetic(
         warp: strength of the time warp; 0 is none.
 
     Raises:
-        InputError: if a number of videos is below 2 or a strength is negative or not finite.
+        InputError: if a number of videos is below 2, or the split is negative, or a strength is
+            negative or not finite.
     """
+    if split < 0:
+        raise InputError(f"synthetic: split must be at least 0, got {split}")
     counts = {"train": train_videos, "validation": validation_videos, "test": test_videos}
     strengths = {"scene": scene, "style": style, "noise": noise, "warp": warp}
     for name, count in counts.items():
@@ -77,21 +80,23 @@ def synthetic(
             raise InputError(f"synthetic: {name} must be at least 0, got {strength}")
     rng = np.random.default_rng([split, 20220129])
     poses = rng.normal(size=(POSES, ACTION_CHANNELS))
-    world = _World(rng, poses, _rotation(rng, ACTION_CHANNELS + SCENE_CHANNELS), **strengths)
+    world = _World(poses, _rotation(rng, ACTION_CHANNELS + SCENE_CHANNELS), **strengths)
     actions = [_Action.draw(rng) for _ in range(sum(CLASSES.values()))]
 
     rows: list[dict[str, object]] = []
     features: dict[str, Features] = {}
     proposals = {}
     first = 0
-    for subset, classes in CLASSES.items():
+    for position, (subset, classes) in enumerate(CLASSES.items()):
         labels = list(range(first, first + classes))
         first += classes
         for number in range(counts[subset]):
             video = f"{subset}-{number:04d}"
+            # A generator of its own, so that no video depends on how many there are.
+            rng = np.random.default_rng([split, 20220129, position, number])
             many = int(rng.integers(MOMENTS_PER_VIDEO[0], MOMENTS_PER_VIDEO[1] + 1))
             chosen = [int(label) for label in rng.permutation(labels)[:many]]
-            values, bounds = world.video([actions[label] for label in chosen])
+            values, bounds = world.video(rng, [actions[label] for label in chosen])
             features[video] = Features(torch.from_numpy(values).float(), step=STEP)
             curve = _actionness(rng, len(values), bounds)
             proposals[video], _ = tag_proposals(curve, step=STEP, min_length=1.0)
@@ -131,7 +136,6 @@ class _World:
 
     def __init__(
         self,
-        rng: np.random.Generator,
         poses: Array,
         mixing: Array,
         *,
@@ -140,22 +144,23 @@ class _World:
         noise: float,
         warp: float,
     ) -> None:
-        self.rng, self.poses, self.mixing = rng, poses, mixing
+        self.poses, self.mixing = poses, mixing
         self.scene, self.style, self.noise, self.warp = scene, style, noise, warp
 
-    def video(self, actions: list[_Action]) -> tuple[Array, list[tuple[int, int]]]:
+    def video(
+        self, rng: np.random.Generator, actions: list[_Action]
+    ) -> tuple[Array, list[tuple[int, int]]]:
         """Features ``[n, 48]`` of a video with these actions in turn, and their row bounds."""
-        rng = self.rng
         pieces: list[Array] = []
         bounds: list[tuple[int, int]] = []
         at = 0
         for action in actions:
             gap = int(rng.integers(6, 28))
             length = max(8, round(action.seconds * rng.uniform(0.6, 1.6) / STEP))
-            pieces += [self._wander(gap), self._perform(action, length)]
+            pieces += [self._wander(rng, gap), self._perform(rng, action, length)]
             bounds.append((at + gap, at + gap + length))
             at += gap + length
-        pieces.append(self._wander(int(rng.integers(6, 28))))
+        pieces.append(self._wander(rng, int(rng.integers(6, 28))))
         pose = _smooth(np.concatenate(pieces), 3)
         rotation = _rotation(rng, ACTION_CHANNELS, self.style)
         pose = pose @ rotation * rng.uniform(0.8, 1.25)
@@ -164,18 +169,18 @@ class _World:
         values = np.concatenate([pose, scene], axis=1) @ self.mixing
         return values + self.noise * rng.normal(size=values.shape), bounds
 
-    def _perform(self, action: _Action, length: int) -> Array:
+    def _perform(self, rng: np.random.Generator, action: _Action, length: int) -> Array:
         """The action's path, warped in time, ``[length, 16]``."""
         time = (np.arange(length) + 0.5) / length
-        knots = np.concatenate([[0.0], np.cumsum(np.exp(self.warp * self.rng.normal(size=4)))])
+        knots = np.concatenate([[0.0], np.cumsum(np.exp(self.warp * rng.normal(size=4)))])
         time = np.interp(time, np.linspace(0.0, 1.0, 5), knots / knots[-1])
         centres = np.cumsum(action.shares) - action.shares / 2
         path = self.poses[action.poses]
         return np.stack([np.interp(time, centres, column) for column in path.T], axis=1)
 
-    def _wander(self, length: int) -> Array:
+    def _wander(self, rng: np.random.Generator, length: int) -> Array:
         """Aimless background movement between random mixtures of the poses, ``[length, 16]``."""
-        mixtures = self.rng.dirichlet(np.full(len(self.poses), 0.3), size=length)
+        mixtures = rng.dirichlet(np.full(len(self.poses), 0.3), size=length)
         return _smooth(mixtures @ self.poses, 9) * 1.5
 
 

@@ -71,8 +71,8 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
             counterpart over the edges).
         fusion: how several graphs of one layer are fused.
         pooling: ``mean`` over the nodes (the paper), or ``mean_slope``, which adds the mean of the
-            nodes weighted by their place in the clip (-1 to 1), so that early and late mismatches
-            differ.
+            proposal's nodes weighted by their place in it (-1 to 1), so that early and late
+            mismatches differ.
         bounded_score: end the score in tanh (the paper).
         support: node pairs that learned and complete graphs may join.
         activation: of the learned weights, see :class:`~gnnreloc.nn.CosineAdjacency`.
@@ -134,9 +134,16 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
                 raise ValueError(
                     f"{name} must be one of {', '.join(get_args(kinds))}, got {value!r}"
                 )
-        for name, number in (("layers", layers), ("timesteps", timesteps), ("hops", len(hops))):
+        for name, number in (
+            ("layers", layers),
+            ("timesteps", timesteps),
+            ("hidden_channels", hidden_channels),
+            ("hops", len(hops)),
+        ):
             if number < 1:
                 raise ValueError(f"{name}: at least 1 is needed, got {number}")
+        if len(set(hops)) < len(hops):
+            raise ValueError(f"hops: each k may be named once, got {list(hops)}")
         self.in_channels = in_channels
         self.graph = graph
         self.hops = tuple(hops)
@@ -224,7 +231,8 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
         """
         timesteps = self.timesteps
         graphs = batch.x.size(0) // (2 * timesteps)
-        x = self.projection(batch.x).view(graphs, 2, timesteps, -1)
+        x = batch.x.to(self.score_head.out.weight.dtype)
+        x = self.projection(x).view(graphs, 2, timesteps, -1)
         new = torch.ones_like(batch.pair, dtype=torch.bool)
         new[1:] = batch.pair[1:] != batch.pair[:-1]
         query = self.encoder(x[new, 0])[new.cumsum(0) - 1]
@@ -264,7 +272,7 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
             sparsity = weight.abs().sum() / (shape[0] * shape[1] ** 2)
             graphs.append((edge_index, weight))
         if self.fixed_graphs:
-            weights = batch.edge_weight.view(batch.edge_index.size(1), -1).to(flat.dtype)
+            weights = batch.edge_weight.view(-1, self.fixed_graphs).to(flat.dtype)
             graphs += [(batch.edge_index, column) for column in weights.unbind(dim=1)]
         for convolution in self.convolutions:
             flat = convolution(flat, graphs)

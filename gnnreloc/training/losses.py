@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.utils import softmax
+from torch_geometric.utils import scatter, softmax
 
 from gnnreloc.models.graph_relocalizer import PairScores
 from gnnreloc.nn import encode_offsets
@@ -41,8 +41,10 @@ def ranking_loss(scores: Tensor, overlap: Tensor, pair: Tensor, temperature: flo
     _, group = pair.unique_consecutive(return_inverse=True)
     lists = int(group[-1]) + 1
     target = softmax(overlap / temperature, group, num_nodes=lists)
-    likelihood = softmax(scores, group, num_nodes=lists).clamp(min=1e-9).log()
-    loss: Tensor = -(target * likelihood).sum() / lists
+    # Logarithm of the softmax in a form that keeps its gradient where the softmax is 0.
+    scores = scores - scatter(scores.detach(), group, dim_size=lists, reduce="max")[group]
+    total = scatter(scores.exp(), group, dim_size=lists, reduce="sum")
+    loss: Tensor = -(target * (scores - total.log()[group])).sum() / lists
     return loss
 
 

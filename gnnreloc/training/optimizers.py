@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from lightning_fabric import Fabric
@@ -15,6 +15,8 @@ from torch import Tensor
 from gnnreloc.errors import InputError
 from gnnreloc.training.losses import LossName
 
+Kind = Literal["adam", "adamw"]
+Schedule = Literal["constant", "one_cycle"]
 
 WARM_UP = 0.2
 
@@ -32,17 +34,32 @@ class OptimizerOptions:
         weight_decay: weight decay.
         schedule: ``constant`` or ``one_cycle`` (up in the first fifth, then down to 0).
         clip: largest norm of the gradient; none if null.
+
+    Raises:
+        InputError: if a loss, the kind or the schedule is unknown, a number is negative, or no loss
+            is named.
     """
 
     parameters: list[str] = field(default_factory=lambda: ["all"])
     losses: dict[LossName, float] = field(
         default_factory=lambda: {"ranking": 1.0, "regression": 1.0}
     )
-    kind: Literal["adam", "adamw"] = "adamw"
+    kind: Kind = "adamw"
     lr: float = 2e-3
     weight_decay: float = 1e-2
-    schedule: Literal["constant", "one_cycle"] = "one_cycle"
+    schedule: Schedule = "one_cycle"
     clip: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        wanted = [(name, LossName) for name in self.losses]
+        for value, kinds in [*wanted, (self.kind, Kind), (self.schedule, Schedule)]:
+            if value not in get_args(kinds):
+                raise InputError(f"optimizer: {value!r} is none of {', '.join(get_args(kinds))}")
+        for name, number in (("lr", self.lr), ("weight_decay", self.weight_decay)):
+            if not 0.0 <= number < math.inf:
+                raise InputError(f"optimizer: {name} must be a number from 0, got {number}")
+        if not self.losses:
+            raise InputError("optimizer: no loss is named")
 
 
 class RoutedOptimizers:
@@ -91,6 +108,7 @@ class RoutedOptimizers:
             self.options.append(option)
             self.optimizers.append(optimizer)
             self.schedulers.append(scheduler)
+        left = {name for name in left if groups[name]}
         if left:
             raise InputError(f"no optimizer steps the parameters of {', '.join(sorted(left))}")
 
@@ -116,8 +134,11 @@ class RoutedOptimizers:
             parameters = optimizer.param_groups[0]["params"]
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
-            if option.clip is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, option.clip, error_if_nonfinite=True)
+            largest = math.inf if option.clip is None else option.clip
+            norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
+            if not bool(norm.isfinite()):
+                names = " + ".join(option.losses)
+                raise FloatingPointError(f"the norm of the gradient of {names} is {norm.item()}")
         for optimizer, scheduler in zip(self.optimizers, self.schedulers, strict=True):
             optimizer.step()
             scheduler.step()
@@ -133,15 +154,17 @@ class RoutedOptimizers:
         total = sum((weight * losses[name] for name, weight in option.losses.items()), 0.0)
         if not isinstance(total, Tensor) or not total.requires_grad:
             return [torch.zeros_like(parameter) for parameter in parameters]
-        gradients = torch.autograd.grad(
+        taken = torch.autograd.grad(
             total, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
         )
+        # Autograd may give views of one tensor; averaging and clipping write in place.
+        gradients = [gradient.clone() for gradient in taken]
         if self.fabric.world_size > 1:
-            gradients = tuple(
+            gradients = [
                 torch.as_tensor(self.fabric.all_reduce(gradient, reduce_op="mean"))
                 for gradient in gradients
-            )
-        return list(gradients)
+            ]
+        return gradients
 
     def learning_rates(self) -> list[float]:
         """The current learning rate of each optimiser."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric import seed_everything as seed_generators
 from torch.utils.tensorboard import SummaryWriter
 from torch_geometric.loader import DataLoader
 from tqdm import tqdm
@@ -38,10 +38,12 @@ class Trainer:
     Args:
         epochs: number of epochs.
         samples: samples (lists or triplets) an epoch.
-        batch_size: samples a step.
+        batch_size: samples a step, of each process.
         sampling: ``lists`` (ours) or ``triplets`` (the paper).
         list_length: proposals in a list.
         negatives: of the triplets.
+        partial: share of the lists that ask for a part of an action, see
+            :class:`~gnnreloc.data.TrainingSet`.
         optimizers: one entry an optimiser; ``None`` is one AdamW on everything.
         margin: of the triplet loss.
         target_temperature: of the ranking loss.
@@ -64,6 +66,7 @@ class Trainer:
         sampling: Sampling = "lists",
         list_length: int = 24,
         negatives: Negatives = "other_class",
+        partial: float = 0.5,
         optimizers: Sequence[OptimizerOptions] | None = None,
         margin: float = 0.5,
         target_temperature: float = 0.2,
@@ -76,15 +79,25 @@ class Trainer:
         precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true",
         seed: int = 0,
     ) -> None:
-        for name, value in (("epochs", epochs), ("samples", samples), ("batch_size", batch_size)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+        for name, value, least in (
+            ("epochs", epochs, 1),
+            ("samples", samples, 1),
+            ("batch_size", batch_size, 1),
+            ("validate_every", validate_every, 0),
+            ("workers", workers, 0),
+            ("beta", beta, 0.0),
+        ):
+            if value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
+        if not target_temperature > 0:
+            raise InputError(f"target_temperature must be above 0, got {target_temperature}")
         self.epochs = epochs
         self.samples = samples
         self.batch_size = batch_size
         self.sampling: Sampling = sampling
         self.list_length = list_length
         self.negatives: Negatives = negatives
+        self.partial = partial
         self.optimizers = [OptimizerOptions()] if optimizers is None else list(optimizers)
         self.loss_options = {
             "margin": margin,
@@ -94,8 +107,22 @@ class Trainer:
         }
         self.validate_every = validate_every
         self.workers = workers
+        self.devices = devices
+        self.precision = precision
         self.seed = seed
+        if sampling == "lists" and any("triplet" in o.losses for o in self.optimizers):
+            raise InputError("the triplet loss needs sampling='triplets', got 'lists'")
         self.fabric = _fabric(device, devices, precision)
+        self._launched = False
+
+    def launch(self) -> None:
+        """Start the other processes, if there are any; done by :meth:`fit` where it was not before.
+
+        With several devices every process runs the whole script up to here.
+        """
+        if not self._launched:
+            self.fabric.launch()
+            self._launched = True
 
     def fit(
         self,
@@ -129,7 +156,7 @@ class Trainer:
         folder = Path(folder)
         path = folder / "checkpoint" / "last.pt"
         fabric = self.fabric
-        fabric.launch()
+        self.launch()
         known = {"trainer": self.describe(), **(identity or {})}
         data = TrainingSet(
             corpus,
@@ -137,6 +164,7 @@ class Trainer:
             samples=self.samples,
             list_length=self.list_length,
             negatives=self.negatives,
+            partial=self.partial,
             timesteps=model.timesteps,
             resampling=model.resampling,
             seed=self.seed,
@@ -146,8 +174,10 @@ class Trainer:
             DataLoader(data, batch_size=self.batch_size, num_workers=self.workers)
         )
         model = model.to(fabric.device)
-        if fabric._precision.precision == "64-true":
+        if self.precision == "64-true":
             model = model.double()
+        if fabric.world_size > 1:
+            model.load_state_dict(fabric.broadcast(model.state_dict()))
         optimizers = RoutedOptimizers(
             model.parameter_groups(), self.optimizers, self.epochs * len(loader), fabric
         )
@@ -155,7 +185,10 @@ class Trainer:
         rows: list[dict[str, float]] = []
         if resume and path.is_file():
             rows = self._restore(path, model, optimizers, known)
-        with SummaryWriter(str(folder), purge_step=len(rows)) as writer:
+        events: AbstractContextManager[SummaryWriter | None] = nullcontext()
+        if fabric.is_global_zero:
+            events = SummaryWriter(str(folder), purge_step=len(rows))
+        with events as writer:
             for epoch in range(len(rows), self.epochs):
                 data.epoch = epoch
                 row = self._epoch(model, loader, optimizers, epoch)
@@ -165,11 +198,14 @@ class Trainer:
                     and self.validate_every
                     and (last or (epoch + 1) % self.validate_every == 0)
                 ):
-                    row |= {f"validation_{name}": v for name, v in validate(model).items()}
+                    figures = validate(model)
+                    row |= {f"validation_{name}": float(v) for name, v in figures.items()}
                 rows.append(row)
-                if fabric.is_global_zero:
+                if writer is not None:
                     for name, value in row.items():
                         writer.add_scalar(name, value, epoch)
+                    # Before the checkpoint: a run killed between the two writes this row again.
+                    pd.DataFrame(rows).to_csv(folder / "log.csv", index=False)
                     save_checkpoint(
                         path,
                         {
@@ -180,7 +216,6 @@ class Trainer:
                             **optimizers.state_dict(),
                         },
                     )
-                    pd.DataFrame(rows).to_csv(folder / "log.csv", index=False)
         model.cpu().float().eval()
         return pd.DataFrame(rows)
 
@@ -193,7 +228,10 @@ class Trainer:
             "sampling": self.sampling,
             "list_length": self.list_length,
             "negatives": self.negatives,
+            "partial": self.partial,
             "optimizers": [asdict(options) for options in self.optimizers],
+            "devices": self.devices,
+            "precision": self.precision,
             "seed": self.seed,
             **self.loss_options,
         }
@@ -211,11 +249,9 @@ class Trainer:
                 losses = compute_losses(optimizers.loss_names, out, batch, **self.loss_options)
             try:
                 optimizers.step(losses)
-            except (FloatingPointError, RuntimeError) as error:
-                if "finite" in str(error) or isinstance(error, FloatingPointError):
-                    message = f"epoch {epoch + 1}, step {step + 1}: {error}"
-                    raise FloatingPointError(message) from error
-                raise
+            except FloatingPointError as error:
+                message = f"epoch {epoch + 1}, step {step + 1}: {error}"
+                raise FloatingPointError(message) from error
             for name, loss in losses.items():
                 totals[name] = totals.get(name, 0.0) + loss.item()
         rates = optimizers.learning_rates()
@@ -235,29 +271,54 @@ class Trainer:
         known: Mapping[str, Any],
     ) -> list[dict[str, float]]:
         saved = load_checkpoint(path)
+        identity = saved.get("identity", {})
         for name in known:
-            if saved["identity"].get(name) != known[name]:
+            different = _first_difference(name, identity.get(name), known[name])
+            if different is not None:
+                option, theirs, ours = different
                 raise InputError(
-                    f"checkpoint {path} is of another run: its {name} is "
-                    f"{saved['identity'].get(name)}, this run's is {known[name]}"
+                    f"checkpoint {path} is of another run: its {option} is {theirs!r}, "
+                    f"this run's is {ours!r}"
                 )
-        model.load_state_dict(saved["model"])
-        optimizers.load_state_dict(saved)
+        try:
+            model.load_state_dict(saved["model"])
+            optimizers.load_state_dict(saved)
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"checkpoint {path} is of another model: {reason}") from error
         torch.set_rng_state(saved["random"])
         rows: list[dict[str, float]] = saved["rows"]
         return rows
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every random generator and choose deterministic algorithms."""
-    random.seed(seed)
-    np.random.default_rng(seed)
-    torch.manual_seed(seed)
+    """Seed every random generator and choose deterministic algorithms.
+
+    Raises:
+        InputError: if the seed is not in [0, 2^32).
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must be at least 0 and below 2^32, got {seed}")
+    seed_generators(seed, verbose=False)
     torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _first_difference(name: str, theirs: Any, ours: Any) -> tuple[str, Any, Any] | None:
+    """The innermost option, such as ``trainer.epochs``, in which two descriptions differ."""
+    if theirs == ours:
+        return None
+    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+        parts = [(key, theirs.get(key), ours.get(key)) for key in {**theirs, **ours}]
+    elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        parts = [(number, *pair) for number, pair in enumerate(zip(theirs, ours, strict=True))]
+    else:
+        return name, theirs, ours
+    found = (_first_difference(f"{name}.{key}", one, other) for key, one, other in parts)
+    return next(difference for difference in found if difference is not None)
 
 
 def _fabric(device: str, devices: int, precision: str) -> Fabric:
     try:
         return Fabric(accelerator=device, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except (ValueError, RuntimeError) as error:
+    except (ImportError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"device {device!r} x {devices}, {precision}: {error}") from error

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gnnreloc.data.overlap import best_overlap
 from gnnreloc.errors import InputError
 from gnnreloc.evaluation.metrics import MEAN_THRESHOLDS, THRESHOLDS, recall_at_k, summarize
 

@@ -1,0 +1,81 @@
+"""Gather finished runs into one CSV, one row a run, and print their table.
+
+    python experiments/collect.py runs/* --out experiments/results/bandai.csv
+
+The table gives mean and standard deviation over the runs of a system (splits and seeds).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gnnreloc.evaluation import THRESHOLDS
+
+#: Rows that every run holds beside its own, on the same pairs.
+BESIDE = (
+    "training_free",
+    "oracle",
+    "random_proposal",
+    "longest_proposal",
+    "whole_reference",
+    "chance",
+)
+SHOWN = ["r1_0.5", "r1_0.7", "r1_0.9", "r1_mean", "r5_0.5", "miou", "wrong_class_r1_0.5"]
+
+
+def rows_of(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """The run's row and those of its baselines."""
+    common = {name: metrics[name] for name in ("dataset", "protocol", "split", "seed")}
+    own = common | {"system": metrics["system"], "recipe": metrics["config"]["recipe"]}
+    own |= figures(metrics) | {"unrefined_r1_0.5": metrics["unrefined"]["r1"]["0.5"]}
+    own |= {"wrong_class_r1_0.5": metrics["wrong_class_query"]["r1"]["0.5"]}
+    own |= {"train_seconds": round(metrics["seconds"]["train"], 1), "pairs": metrics["pairs"]}
+    beside = [
+        common | {"system": name, "pairs": metrics["pairs"]} | figures(metrics["baselines"][name])
+        for name in BESIDE
+    ]
+    return [own, *beside]
+
+
+def figures(summary: dict[str, Any]) -> dict[str, float]:
+    """The figures of a summary as columns."""
+    recall = {f"r1_{level:g}": summary["r1"][f"{level:g}"] for level in THRESHOLDS}
+    rest = {"r1_mean": summary["r1_mean"], "r5_0.5": summary["r5"]["0.5"], "miou": summary["miou"]}
+    return {name: round(value, 4) for name, value in (recall | rest).items()}
+
+
+def main() -> None:
+    """Read the runs, write the CSV, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs")
+    parser.add_argument("--out", type=Path, required=True, help="CSV to write")
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for folder in arguments.runs:
+        rows += rows_of(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
+    table = pd.DataFrame(rows).drop_duplicates(["dataset", "system", "recipe", "split", "seed"])
+    first = ["system", "dataset", "protocol", "split", "seed", "recipe"]
+    table = table[[*first, *(name for name in table if name not in first)]]
+    table = table.sort_values(["dataset", "system", "recipe", "split", "seed"])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.out, index=False)
+    groups = table.fillna({"recipe": ""}).groupby(["system", "recipe"])[SHOWN]
+    mean, deviation = groups.mean(), groups.std()
+    order = mean.sort_values("r1_0.5", ascending=False).index
+    print("| system | recipe | runs | " + " | ".join(SHOWN) + " |")
+    print("|---|---|---|" + "---|" * len(SHOWN))
+    for key in order:
+        cells = [
+            f"{m:.3f} ± {d:.3f}" for m, d in zip(mean.loc[key], deviation.loc[key], strict=True)
+        ]
+        count = int(groups.size().loc[key])
+        print(f"| {key[0]} | {key[1]} | {count} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
