@@ -277,5 +277,5 @@ def _with_velocities(frames: Array) -> Array:
 
 
 def _windows(duration: float) -> Tensor:
-    """Multi-scale windows of 1.5 to 12 seconds, half overlapping or more."""
-    return window_proposals(duration, lengths=geometric_lengths(1.6, 11.0, 5), overlap=0.5)
+    """Multi-scale windows of 2.5 to 8 seconds, neighbours half overlapping."""
+    return window_proposals(duration, lengths=geometric_lengths(2.5, 8.0, 4), overlap=0.5)
