@@ -2,13 +2,15 @@
 
     python experiments/collect.py runs/* --out experiments/results/bandai.csv
 
-The table gives mean and standard deviation over the runs of a system (splits and seeds).
+The table of a data set gives mean and standard deviation over the runs of a system (splits and
+seeds). The training-free row has a recipe, because its number of timesteps is that of the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ def rows_of(metrics: dict[str, Any]) -> list[dict[str, Any]]:
         common | {"system": name, "pairs": metrics["pairs"]} | figures(metrics["baselines"][name])
         for name in BESIDE
     ]
+    beside[BESIDE.index("training_free")]["recipe"] = own["recipe"]
     return [own, *beside]
 
 
@@ -47,6 +50,24 @@ def figures(summary: dict[str, Any]) -> dict[str, float]:
     recall = {f"r1_{level:g}": summary["r1"][f"{level:g}"] for level in THRESHOLDS}
     rest = {"r1_mean": summary["r1_mean"], "r5_0.5": summary["r5"]["0.5"], "miou": summary["miou"]}
     return {name: round(value, 4) for name, value in (recall | rest).items()}
+
+
+def summary_table(table: pd.DataFrame) -> str:
+    """Mean and standard deviation of every system on one data set in Markdown, the best first."""
+    groups = table.fillna({"recipe": ""}).groupby(["system", "recipe"])[SHOWN]
+    mean, deviation, runs = groups.mean(), groups.std(), groups.size()
+    lines = [f"| system | recipe | runs | {' | '.join(SHOWN)} |", "|---" * (3 + len(SHOWN)) + "|"]
+    for key in mean.sort_values("r1_0.5", ascending=False).index:
+        cells = [_cell(*pair) for pair in zip(mean.loc[key], deviation.loc[key], strict=True)]
+        lines.append(f"| {key[0]} | {key[1]} | {runs.loc[key]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(mean: float, deviation: float) -> str:
+    """A figure, with its deviation where there are several runs; empty where no run has it."""
+    if math.isnan(mean):
+        return ""
+    return f"{mean:.3f}" if math.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
 
 
 def main() -> None:
@@ -64,17 +85,8 @@ def main() -> None:
     table = table.sort_values(["dataset", "system", "recipe", "split", "seed"])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.out, index=False)
-    groups = table.fillna({"recipe": ""}).groupby(["system", "recipe"])[SHOWN]
-    mean, deviation = groups.mean(), groups.std()
-    order = mean.sort_values("r1_0.5", ascending=False).index
-    print("| system | recipe | runs | " + " | ".join(SHOWN) + " |")
-    print("|---|---|---|" + "---|" * len(SHOWN))
-    for key in order:
-        cells = [
-            f"{m:.3f} ± {d:.3f}" for m, d in zip(mean.loc[key], deviation.loc[key], strict=True)
-        ]
-        count = int(groups.size().loc[key])
-        print(f"| {key[0]} | {key[1]} | {count} | " + " | ".join(cells) + " |")
+    for dataset, runs in table.groupby("dataset"):
+        print(f"{dataset}\n\n{summary_table(runs)}\n")
 
 
 if __name__ == "__main__":

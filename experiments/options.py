@@ -20,6 +20,12 @@ from gnnreloc.models import GraphRelocalizer
 from gnnreloc.training import Trainer
 
 RECIPES = Path(__file__).parent / "recipes"
+#: What must be of these kinds in a file of options; the parser would take or misread another.
+KINDS = {
+    **dict.fromkeys(("model", "training", "data", "evaluation"), (dict, "options")),
+    "hops": (list, "a list"),
+    "config": (str, "a file"),
+}
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -27,7 +33,10 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
     def format_help(self) -> str:
         """The help with plain names, and with choices named once."""
-        text = re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"\1", super().format_help())
+        text = re.sub(
+            r"default config file locations:.*?\n\n", "", super().format_help(), flags=re.S
+        )
+        text = re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"\1", text)
         return re.sub(r"type:\s+Literal\[[^\]]*\],\s+", "", text).replace("``", "")
 
 
@@ -67,8 +76,8 @@ def choose_first(arguments: Sequence[str]) -> tuple[str, str, list[str]]:
         given = {key: value for file in first.config for key, value in read_options(file).items()}
     except (argparse.ArgumentError, InputError) as error:
         fail(error)
-    recipe = str(first.recipe or given.get("recipe", "tuned"))
-    dataset = str(first.dataset or given.get("dataset", "synthetic"))
+    recipe = str(given.get("recipe", "tuned") if first.recipe is None else first.recipe)
+    dataset = str(given.get("dataset", "synthetic") if first.dataset is None else first.dataset)
     recipes = sorted(path.stem for path in RECIPES.glob("*.yaml"))
     if recipe not in recipes:
         fail(f"unknown recipe {recipe!r}; known are: {', '.join(recipes)}")
@@ -89,9 +98,14 @@ def read_options(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"options in {path} cannot be read: {reason}") from error
-    if options is not None and not isinstance(options, dict):
-        raise InputError(f"{path}: expected options, found {type(options).__name__}")
-    return options or {}
+    if not isinstance(options, dict):
+        found = "nothing" if options is None else type(options).__name__
+        raise InputError(f"{path}: expected options, found {found}")
+    for name, (kind, wanted) in KINDS.items():
+        if name in options and not isinstance(options[name], kind):
+            found = type(options[name]).__name__
+            raise InputError(f"{path}: {name}: expected {wanted}, found {found}")
+    return options
 
 
 def build_parser(recipe: str, dataset: str, *, description: str | None = None) -> ArgumentParser:

@@ -31,20 +31,23 @@ COLUMNS = ("0.5", "0.6", "0.7", "0.8", "0.9")
 
 def print_table(metrics: Mapping[str, Any], *, unseen_classes: bool = True) -> None:
     """Print the run's row among the rows that it must be read with."""
+    console = Console(width=None if Console().is_terminal else 110)
     table = Table(
+        # Without padding on the right, the figures fit into a terminal of 80 columns uncut.
+        padding=(0, 1) if console.width > 96 else (0, 0, 0, 1),
         title=f"{_title(metrics, unseen_classes)}, protocol {metrics['protocol']}",
         caption="R@1: share of pairs whose first prediction has a tIoU above the column's",
     )
     table.add_column("system", no_wrap=True)
     for name in (*(f"R@1 {level}" for level in COLUMNS), "mean", "R@5 0.5", "mIoU"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", min_width=5)
     for name, summary in metrics["baselines"].items():
         table.add_row(name, *_cells(summary), style="dim")
     table.add_section()
     table.add_row("wrong-class query", *_cells(metrics["wrong_class_query"]))
     table.add_row("before refinement", *_cells(metrics["unrefined"]))
     table.add_row(metrics["system"], *_cells(metrics), style="bold")
-    Console(width=None if Console().is_terminal else 110).print(table)
+    console.print(table)
 
 
 def _title(metrics: Mapping[str, Any], unseen_classes: bool) -> str:
@@ -90,7 +93,7 @@ def write_figures(
         plot_adjacency(
             adjacency_matrices(model, corpus, best),
             timesteps=model.timesteps,
-            title=f"query and best proposal of a {best.label!r} pair",
+            title=f"query and top proposal of one pair: {best.label}",
         ),
         folder / "adjacency.png",
     )

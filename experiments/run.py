@@ -57,7 +57,7 @@ def output_folder(config: Namespace, options: Mapping[str, Any]) -> Path:
         InputError: if it holds a run and ``--resume`` is not given, or another run is resumed.
     """
     name = f"{system_name(config)}-{config.dataset}-split{config.split}-seed{config.seed}"
-    folder = last = Path(config.out or f"runs/{name}")
+    folder = last = Path(os.path.expanduser(config.out or f"runs/{name}"))
     number = 1
     while not config.out and holds_run(folder):
         number, last, folder = number + 1, folder, Path(f"runs/{name}-{number + 1}")
@@ -77,7 +77,8 @@ def output_folder(config: Namespace, options: Mapping[str, Any]) -> Path:
 
 def holds_run(folder: Path) -> bool:
     """Whether a run was started in a folder."""
-    return os.path.exists(folder / "config.yaml")
+    left = ("config.yaml", "metrics.json", "checkpoint/last.pt")
+    return any(os.path.exists(folder / name) for name in left)
 
 
 def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -102,7 +103,7 @@ def load_corpus(config: Namespace) -> Corpus:
     if config.dataset != "synthetic":
         if config.root is None:
             raise InputError(f"--dataset {config.dataset} needs --root, the folder of its files")
-        options["root"] = config.root
+        options["root"] = os.path.expanduser(config.root)
     return DATASETS[config.dataset](split=config.split, **options)
 
 
@@ -114,6 +115,10 @@ def run(config: Namespace, parser: ArgumentParser) -> None:
     for name in ("seed", "split"):
         if not 0 <= config[name] < 2**32:
             raise InputError(f"--{name} must be from 0 to {2**32 - 1}, got {config[name]}")
+    for name, value in flatten(plain):
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int) and number >= 2**32:
+                raise InputError(f"--{name} must be below {2**32}, got {number}")
     seed_everything(config.seed)
     corpus = load_corpus(config)
     pairs = evaluation_pairs(corpus, "test", **vars(config.evaluation))
@@ -216,13 +221,14 @@ def write_text(path: Path, text: str) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run."""
-    recipe, dataset, arguments = choose_first(arguments)
-    parser = build_parser(recipe, dataset, description=__doc__)
-    config = parser.parse_args(arguments)
     try:
-        run(config, parser)
+        recipe, dataset, arguments = choose_first(arguments)
+        parser = build_parser(recipe, dataset, description=__doc__)
+        run(parser.parse_args(arguments), parser)
     except InputError as error:
         fail(error)
+    except OSError as error:  # a file in the way, a full disk
+        fail(error, status=1)
     except FloatingPointError as error:
         fail(f"{error}; the last checkpoint is untouched", status=1)
     except KeyboardInterrupt:

@@ -28,7 +28,7 @@ class Corpus:
             reference that holds the same recording.
         features: video name to :class:`~gnnreloc.data.Features`.
         proposals: video name to candidate moments, float64 ``[m, 2]`` in seconds.
-        settings: how the corpus was made (split, seed, options), kept with the results.
+        settings: how the corpus was made: the split and the options of its function.
         unseen_classes: whether the subsets have disjoint classes; false only for a data set too
             small to hold classes back, which then says so.
 
@@ -57,6 +57,9 @@ class Corpus:
     def _check_proposals(self, video: str) -> None:
         proposals = self.proposals[video]
         culprit = f"{self.name}: video {video!r}"
+        if not isinstance(proposals, Tensor):
+            found = type(proposals).__name__
+            raise InputError(f"{culprit}: found proposals of type {found}, wanted a tensor [m, 2]")
         if proposals.dim() != 2 or proposals.size(1) != 2:
             found = list(proposals.shape)
             raise InputError(f"{culprit}: found proposals of shape {found}, wanted [m, 2]")

@@ -44,7 +44,8 @@ class Features:
         metadata: Where the rows come from (backbone, decoder, fps, checksum), as far as known.
 
     Raises:
-        InputError: If ``values`` is no matrix with entries, or ``step`` or ``offset`` not usable.
+        InputError: If ``values`` is no real matrix with entries, or ``step`` or ``offset`` is not
+            usable.
     """
 
     values: Tensor
@@ -53,6 +54,11 @@ class Features:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, Tensor):
+            found = type(self.values).__name__
+            raise InputError(f"features: found {found}, wanted a tensor [n, C]")
+        if self.values.is_complex():
+            raise InputError(f"features: found {self.values.dtype}, wanted real numbers")
         if self.values.dim() != 2 or self.values.numel() == 0:
             found = list(self.values.shape)
             raise InputError(f"features: found shape {found}, wanted [n, C] with n >= 1 and C >= 1")
@@ -100,7 +106,7 @@ class Features:
         Raises:
             InputError: If ``start`` or ``end`` is not finite, or ``end <= start``.
         """
-        _check_segments(torch.tensor([[start, end]], dtype=torch.float64))
+        check_segments(torch.tensor([[start, end]], dtype=torch.float64))
         bounds = torch.tensor([start, end], dtype=torch.float64)
         first, last = torch.searchsorted(self.time, bounds).tolist()
         if first == last:
@@ -157,8 +163,8 @@ def resample(
         raise InputError(f"timesteps: found {timesteps}, wanted at least 1")
     if mode not in get_args(ResampleMode):
         raise InputError(f"resample mode: found {mode!r}, wanted one of {get_args(ResampleMode)}")
+    check_segments(segments)
     segments = segments.detach().to("cpu", torch.float64)
-    _check_segments(segments)
     start, length = segments[:, :1], segments[:, 1:] - segments[:, :1]
     if mode == "pool":
         shares = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
@@ -238,8 +244,14 @@ def validate_features(
     return values
 
 
-def _check_segments(segments: Tensor) -> None:
-    """Raise unless ``segments`` is ``[m, 2]``, finite, and every one ends after it starts."""
+def check_segments(segments: Tensor) -> None:
+    """Raise unless ``segments`` is ``[m, 2]``, finite, and every one ends after it starts.
+
+    Raises:
+        InputError: naming the first segment (from 0) that does not.
+    """
+    if not isinstance(segments, Tensor):
+        raise InputError(f"segments: found {type(segments).__name__}, wanted a tensor [m, 2]")
     if segments.dim() != 2 or segments.shape[1] != 2:
         raise InputError(f"segments: found shape {list(segments.shape)}, wanted [m, 2]")
     length = segments[:, 1] - segments[:, 0]

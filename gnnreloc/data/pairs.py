@@ -61,12 +61,12 @@ class PairSampler:
         self._clips = clips.astype(str).to_numpy(dtype=object)
         self._labels = self.moments["label"].to_numpy(dtype=object)
         self._clips_of = self.moments.groupby("video").indices
-        self._targets: dict[tuple[str, str], Tensor] = {}
+        self.targets: dict[tuple[str, str], Tensor] = {}
         self._holders: dict[str, list[str]] = {}
         for (label, video), rows in self.moments.groupby(["label", "video"]):
             self._holders.setdefault(str(label), []).append(str(video))
             bounds = rows[["start", "end"]].to_numpy(dtype=np.float64)
-            self._targets[str(label), str(video)] = torch.from_numpy(bounds.copy())
+            self.targets[str(label), str(video)] = torch.from_numpy(bounds.copy())
         self.labels = [label for label, videos in sorted(self._holders.items()) if len(videos) > 1]
         self.rows = {
             str(label): rows.index.to_numpy() for label, rows in self.moments.groupby("label")
@@ -102,7 +102,7 @@ class PairSampler:
             query_label=label,
             reference=reference,
             label=label,
-            targets=self._targets[label, reference],
+            targets=self.targets[label, reference],
         )
 
     def draw(self, rng: np.random.Generator, label: str | None = None) -> Pair:
@@ -183,7 +183,8 @@ def wrong_class_pairs(
         seed: seed of the draw, at least 0.
 
     Raises:
-        InputError: if the seed is negative or a reference leaves no moment of another class.
+        InputError: if the seed is negative, a pair is of another subset, or a reference leaves no
+            moment of another class.
     """
     if seed < 0:
         raise InputError(f"seed must be at least 0, got {seed}")
@@ -191,6 +192,11 @@ def wrong_class_pairs(
     rng = np.random.default_rng([seed, 2])
     wrong: list[Pair] = []
     for pair in pairs:
+        if (pair.label, pair.reference) not in sampler.targets:
+            raise InputError(
+                f"{corpus.name}: the pair with reference {pair.reference!r} is not of subset "
+                f"{subset!r}"
+            )
         others = sampler.other_class_rows(pair.label, pair.reference)
         if len(others) == 0:
             raise InputError(

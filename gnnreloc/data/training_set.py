@@ -147,7 +147,8 @@ class TrainingSet(Dataset[list[Data]]):
         best = int(overlap.argmax())
         good = [best] + [int(i) for i in order if overlap[i] >= POSITIVE_OVERLAP and i != best]
         good = good[: max(1, self.list_length // 4)]
-        rest = [int(i) for i in order if i not in set(good)][: self.list_length - len(good)]
+        taken = set(good)
+        rest = [int(i) for i in order if i not in taken][: self.list_length - len(good)]
         return self._graphs(drawn, drawn.reference, proposals[good + rest], drawn.targets)
 
     def _triplet(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:

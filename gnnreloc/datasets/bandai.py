@@ -42,7 +42,9 @@ def bandai(
     """Untrimmed references made of motion-capture clips of the Bandai Namco research data set.
 
     A class is a pair (data set, content) such as ``dataset-2/walk-turn-left``; the 20 classes with
-    at least 15 clips are split 12/2/6 into training, validation and test by ``split``. A reference
+    at least 15 clips are split 12/2/6 into training, validation and test by ``split``. Both data
+    sets hold ``walk`` and ``run``, as two classes each: where a split puts one of the two in test
+    and the other in training, that action is not new, only its recordings are. A reference
     is six clips, joined with a cross-fade of 0.5 s so that no jump betrays a joint. A test
     reference holds each of the six test classes once, a training reference six of the twelve
     training classes; a validation reference holds the two validation classes and, not annotated,

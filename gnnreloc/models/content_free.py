@@ -24,7 +24,6 @@ class Chance(Relocalizer):
     """
 
     repeats = 20
-    needs_proposals = False
 
     def __init__(self, *, seed: int = 0) -> None:
         self.rng = np.random.default_rng([seed, 3])
@@ -70,8 +69,6 @@ class LongestProposal(Relocalizer):
 
 class WholeReference(Relocalizer):
     """The whole reference video."""
-
-    needs_proposals = False
 
     def localize(
         self, query: Features, reference: Features, proposals: Tensor | None = None

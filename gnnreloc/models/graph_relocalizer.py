@@ -135,6 +135,7 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
                     f"{name} must be one of {', '.join(get_args(kinds))}, got {value!r}"
                 )
         for name, number in (
+            ("in_channels", in_channels),
             ("layers", layers),
             ("timesteps", timesteps),
             ("hidden_channels", hidden_channels),
@@ -310,15 +311,26 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
     def localize(
         self, query: Features, reference: Features, proposals: Tensor | None = None
     ) -> Moments:
-        """Score every proposal with the query, refine the boundaries, rank by score."""
+        """Score every proposal with the query, refine the boundaries, rank by score.
+
+        Raises:
+            InputError: if there are no proposals, or the features have another width.
+            FloatingPointError: if a score or a boundary is NaN, as after training with too high a
+                learning rate.
+        """
         proposals = require_proposals(proposals)
+        graphs = self.pair_graphs(query, reference, proposals)
         training = self.training
         self.eval()
-        device = self.score_head.out.weight.device
-        out = self(self.pair_graphs(query, reference, proposals).to(device))
+        out = self(graphs.to(self.score_head.out.weight.device))
         self.train(training)
         segments = proposals
         if self.refine:
             segments = decode_offsets(proposals, out.offsets.double().cpu())
             segments = segments.clamp(min=0.0, max=reference.duration)
-        return Moments.ranked(segments, out.scores.float().cpu(), proposals)
+        scores = out.scores.float().cpu()
+        if bool(scores.isnan().any() | segments.isnan().any()):
+            raise FloatingPointError(
+                "the model gives NaN: its weights or the features are NaN or too large"
+            )
+        return Moments.ranked(segments, scores, proposals)

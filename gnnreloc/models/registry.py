@@ -61,5 +61,5 @@ def create_model(name: str, **options: Any) -> Relocalizer:
         raise InputError(f"unknown model {name!r}; known are: {', '.join(_MODELS)}")
     try:
         return _MODELS[name][0](**options)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InputError(f"model {name!r}: {error}") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gnnreloc.data.features import Features
+from gnnreloc.data.features import Features, check_segments
 from gnnreloc.errors import InputError
 
 
@@ -51,8 +51,6 @@ class Relocalizer(ABC):
 
     #: How often a stochastic system is asked for each pair, to average its luck away.
     repeats: int = 1
-    #: Whether the system must be given proposals.
-    needs_proposals: bool = True
 
     @abstractmethod
     def localize(
@@ -71,11 +69,13 @@ class Relocalizer(ABC):
 
 
 def require_proposals(proposals: Tensor | None) -> Tensor:
-    """The proposals, or an error that says they are missing.
+    """The proposals, or an error that says what is wrong with them.
 
     Raises:
-        InputError: if there are none.
+        InputError: if there are none, or they are not ``[m, 2]``, or one is not finite or does not
+            end after it starts.
     """
     if proposals is None or len(proposals) == 0:
         raise InputError("the reference has no proposals: there is nothing to rank")
+    check_segments(proposals)
     return proposals

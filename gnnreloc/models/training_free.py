@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gnnreloc.data.features import Features, resample
+from gnnreloc.errors import InputError
 from gnnreloc.models.relocalizer import Moments, Relocalizer, require_proposals
 
 
@@ -26,8 +27,17 @@ class TrainingFree(Relocalizer):
     def localize(
         self, query: Features, reference: Features, proposals: Tensor | None = None
     ) -> Moments:
-        """Score every proposal by its mean aligned cosine with the query."""
+        """Score every proposal by its mean aligned cosine with the query.
+
+        Raises:
+            InputError: if there are no proposals, or the two clips differ in width.
+        """
         proposals = require_proposals(proposals)
+        if query.num_channels != reference.num_channels:
+            raise InputError(
+                f"the query has {query.num_channels} feature channels, the reference "
+                f"{reference.num_channels}"
+            )
         whole = torch.tensor([[0.0, query.duration]], dtype=torch.float64)
         clip = resample(query, whole, self.timesteps)
         clips = resample(reference, proposals, self.timesteps)

@@ -76,7 +76,8 @@ def graph_sizes(
         Number of sending and of receiving nodes of each graph.
 
     Raises:
-        ValueError: If `batch` is None and the nodes cannot be split evenly.
+        ValueError: If `batch` does not number every node, or is None and the nodes cannot be split
+            evenly.
 
     Examples:
         >>> graph_sizes((4, 4), torch.tensor([0, 0, 0, 2]), None)
@@ -86,6 +87,10 @@ def graph_sizes(
     """
     if batch is None:
         return _split_evenly(num_nodes[0], batch_size), _split_evenly(num_nodes[1], batch_size)
+    both = (batch, batch) if isinstance(batch, Tensor) else batch
+    for nodes, numbers in zip(num_nodes, both, strict=True):
+        if numbers.numel() != nodes:
+            raise ValueError(f"{nodes} nodes, but {numbers.numel()} graph numbers in 'batch'")
     if isinstance(batch, Tensor):
         sizes = _count(batch, batch_size)
         return sizes, sizes

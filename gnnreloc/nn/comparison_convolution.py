@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.conv import MessagePassing
 
-Pair = tuple[Tensor, Tensor]
+from gnnreloc.nn.edge_support import Pair, as_pair
 
 
 class ComparisonConvolution(MessagePassing):
@@ -73,7 +73,7 @@ class ComparisonConvolution(MessagePassing):
         Returns:
             The output nodes.
         """
-        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        x_src, x_dst = as_pair(x)
         if edge_weight is None:
             edge_weight = x_src.new_ones(edge_index.size(1))
         # propagate_type: (x: Tensor, edge_weight: Tensor)
@@ -99,7 +99,7 @@ class ComparisonConvolution(MessagePassing):
         Returns:
             The output nodes.
         """
-        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        x_src, x_dst = as_pair(x)
         return self._compare(x_dst, adjacency.to(x_src.dtype) @ x_src)
 
     def _compare(self, x: Tensor, counterpart: Tensor) -> Tensor:

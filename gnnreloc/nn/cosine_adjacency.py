@@ -26,8 +26,9 @@ class CosineAdjacency(MessagePassing):
 
     This is the dynamic adjacency matrix of Zhou et al., "Dynamic Adjacency Matrix for Video
     Relocalization" (2022),
+
     .. math::
-        \mathbf{A} = \mathbf{P} \mathbf{P}^{\top}, \qquad
+        \mathbf{A} = \mathbf{P} \mathbf{P}^{\top} / \tau, \qquad
         \mathbf{p}_i = \frac{\phi(\mathbf{h}_i)}{\| \phi(\mathbf{h}_i) \|}, \qquad
         \phi(\mathbf{h}) = \mathbf{W}_{\phi} \mathbf{h} + \mathbf{b}_{\phi}
 
@@ -184,10 +185,13 @@ class CosineAdjacency(MessagePassing):
             The edge index and the weights of its edges.
 
         Raises:
-            ValueError: If `group` is needed and missing, or the graphs do not fit `batch_size`.
+            ValueError: If the nodes are no matrix, `group` is needed and missing, or the graphs do
+                not fit `batch` or `batch_size`.
         """
         bipartite = self._check_bipartite(x)
         x_src, x_dst = as_pair(x)
+        if x_src.dim() != 2 or x_dst.dim() != 2:
+            raise ValueError(f"Expected nodes of shape [N, C] (got {list(x_src.shape)})")
         if edge_index is None:
             sizes = graph_sizes((x_src.size(0), x_dst.size(0)), batch, batch_size)
             edge_index = block_edges(*sizes, device=x_src.device)
@@ -343,8 +347,3 @@ class CosineAdjacency(MessagePassing):
             f"heads={self.heads}, activation={self.activation}, "
             f"normalization={self.normalization})"
         )
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"'{name}' must be one of {', '.join(choices)} (got '{value}')")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.conv import MessagePassing
 
-Pair = tuple[Tensor, Tensor]
+from gnnreloc.nn.edge_support import Pair, as_pair
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
@@ -96,7 +96,7 @@ class GraphConvolution(MessagePassing):
         Returns:
             The output nodes.
         """
-        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        x_src, x_dst = as_pair(x)
         transform_first = self.out_channels <= self.in_channels
         h = self.lin(x_src) if transform_first else x_src
         if edge_weight is None:

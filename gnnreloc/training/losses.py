@@ -78,6 +78,9 @@ def regression_loss(
 ) -> Tensor:
     """Mean distance of the offsets of positive proposals from the true ones (Section 4.5.2).
 
+    True offsets are clamped to [-2, 2], which touches none where positives have a tIoU of at least
+    0.5. The clamp is ours.
+
     Args:
         offsets: predicted ``[n, 2]``.
         segment: proposals in seconds, ``[n, 2]``.

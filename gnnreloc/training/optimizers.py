@@ -36,8 +36,8 @@ class OptimizerOptions:
         clip: largest norm of the gradient; none if null.
 
     Raises:
-        InputError: if a loss, the kind or the schedule is unknown, a number is negative, or no loss
-            is named.
+        InputError: if a loss, the kind or the schedule is unknown, a number is negative or not
+            finite, ``clip`` is 0, or no loss is named.
     """
 
     parameters: list[str] = field(default_factory=lambda: ["all"])
@@ -55,9 +55,13 @@ class OptimizerOptions:
         for value, kinds in [*wanted, (self.kind, Kind), (self.schedule, Schedule)]:
             if value not in get_args(kinds):
                 raise InputError(f"optimizer: {value!r} is none of {', '.join(get_args(kinds))}")
-        for name, number in (("lr", self.lr), ("weight_decay", self.weight_decay)):
+        numbers = {"lr": self.lr, "weight_decay": self.weight_decay}
+        numbers |= {f"weight of {name!r}": weight for name, weight in self.losses.items()}
+        for name, number in numbers.items():
             if not 0.0 <= number < math.inf:
                 raise InputError(f"optimizer: {name} must be a number from 0, got {number}")
+        if self.clip is not None and not self.clip > 0.0:
+            raise InputError(f"optimizer: clip must be above 0, got {self.clip}")
         if not self.losses:
             raise InputError("optimizer: no loss is named")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -86,11 +87,14 @@ class Trainer:
             ("validate_every", validate_every, 0),
             ("workers", workers, 0),
             ("beta", beta, 0.0),
+            ("margin", margin, 0.0),
         ):
-            if value < least:
+            if not value >= least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
         if not target_temperature > 0:
             raise InputError(f"target_temperature must be above 0, got {target_temperature}")
+        if not 0 <= positive_overlap <= 1:
+            raise InputError(f"positive_overlap must be from 0 to 1, got {positive_overlap}")
         self.epochs = epochs
         self.samples = samples
         self.batch_size = batch_size
@@ -149,14 +153,20 @@ class Trainer:
             The log, one row an epoch.
 
         Raises:
-            InputError: if the checkpoint to resume is damaged or of another run.
+            InputError: if the features have another width than the model was made for, or the
+                checkpoint to resume is damaged or of another run.
             FloatingPointError: if a loss or gradient is not finite; names epoch and step, and the
                 last checkpoint stays as it was.
         """
-        folder = Path(folder)
+        folder = Path(os.path.expanduser(folder))  # pandas does so, and the others do not
         path = folder / "checkpoint" / "last.pt"
         fabric = self.fabric
         self.launch()
+        if corpus.num_channels != model.in_channels:
+            raise InputError(
+                f"{corpus.name}: the features have {corpus.num_channels} channels, the model was "
+                f"made for {model.in_channels}"
+            )
         known = {"trainer": self.describe(), **(identity or {})}
         data = TrainingSet(
             corpus,
@@ -271,7 +281,8 @@ class Trainer:
         known: Mapping[str, Any],
     ) -> list[dict[str, float]]:
         saved = load_checkpoint(path)
-        identity = saved.get("identity", {})
+        identity = saved.get("identity")
+        identity = identity if isinstance(identity, Mapping) else {}
         for name in known:
             different = _first_difference(name, identity.get(name), known[name])
             if different is not None:
@@ -283,12 +294,11 @@ class Trainer:
         try:
             model.load_state_dict(saved["model"])
             optimizers.load_state_dict(saved)
-        except (KeyError, RuntimeError, ValueError) as error:
+            torch.set_rng_state(saved["random"])
+            return list(saved["rows"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"checkpoint {path} is of another model: {reason}") from error
-        torch.set_rng_state(saved["random"])
-        rows: list[dict[str, float]] = saved["rows"]
-        return rows
 
 
 def seed_everything(seed: int) -> None:

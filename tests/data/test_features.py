@@ -86,6 +86,8 @@ def test_slice_that_does_not_end_after_it_starts(bounds):
     ("values", "step", "offset", "culprit"),
     [
         (torch.zeros(3), 1.0, 0.0, r"shape \[3\]"),
+        (np.zeros((3, 1)), 1.0, 0.0, "found ndarray, wanted a tensor"),
+        (torch.zeros(3, 1, dtype=torch.complex64), 1.0, 0.0, "torch.complex64"),
         (torch.zeros(0, 3), 1.0, 0.0, r"shape \[0, 3\]"),
         (torch.zeros(3, 0), 1.0, 0.0, r"shape \[3, 0\]"),
         (torch.zeros(3, 1), 0.0, 0.0, "step 0.0"),

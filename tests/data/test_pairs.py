@@ -208,6 +208,12 @@ def test_bad_options_are_named(corpus: Corpus, options: dict[str, int], culprit:
         evaluation_pairs(corpus, "train", **options)
 
 
+def test_wrong_queries_for_pairs_of_another_subset(corpus: Corpus) -> None:
+    pairs = evaluation_pairs(corpus, "train")
+    with pytest.raises(InputError, match="reference '.' is not of subset 'test'"):
+        wrong_class_pairs(corpus, "test", pairs)
+
+
 def test_bad_seed_of_wrong_queries_is_named(corpus: Corpus) -> None:
     with pytest.raises(InputError, match="seed must be at least 0, got -2"):
         wrong_class_pairs(corpus, "test", evaluation_pairs(corpus, "test"), seed=-2)

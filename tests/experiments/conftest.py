@@ -88,7 +88,8 @@ def run_module() -> ModuleType:
         location.loader.exec_module(module)
     finally:
         sys.path.remove(str(EXPERIMENTS))
-        sys.modules.pop("report", None)
+        for neighbour in ("options", "report"):
+            sys.modules.pop(neighbour, None)
     return module
 
 

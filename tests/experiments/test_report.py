@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,7 +42,11 @@ def summary(number: float) -> dict[str, Any]:
     return {"r1": r1, "r1_mean": number - 0.1, "r5": {**r1, "0.5": number + 0.1}, "miou": 0.123}
 
 
-def test_table_shows_every_row_with_its_figures(report, capsys):
+@pytest.mark.parametrize("columns", [None, 80, 200], ids=["no terminal", "narrow", "wide"])
+def test_table_shows_every_row_with_its_figures(report, capsys, monkeypatch, columns):
+    if columns is not None:
+        for name, value in (("FORCE_COLOR", "1"), ("TERM", "dumb"), ("COLUMNS", str(columns))):
+            monkeypatch.setenv(name, value)
     metrics = {
         **{"system": "khop_n3_k123", "dataset": "fir", "protocol": "open", "split": 2, "seed": 7},
         **{"pairs": 31, "unrefined": summary(0.4), "wrong_class_query": summary(0.2)},
@@ -49,7 +54,8 @@ def test_table_shows_every_row_with_its_figures(report, capsys):
         **summary(0.6),
     }
     report.print_table(metrics)
-    printed = capsys.readouterr().out
+    printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert "…" not in printed
     rows = [
         [cell.strip() for cell in line.strip("│").split("│")]
         for line in printed.splitlines()
@@ -65,6 +71,7 @@ def test_table_shows_every_row_with_its_figures(report, capsys):
         ["before refinement", "0.400"],
     ]
     assert "fir, split 2, seed 7: 31 pairs of unseen classes, protocol open" in printed
+    assert columns is None or max(map(len, printed.splitlines())) <= columns
     report.print_table(metrics, unseen_classes=False)
     assert "unseen classes" not in capsys.readouterr().out
 

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from gnnreloc.data import evaluation_pairs
+from gnnreloc.data import evaluation_pairs, wrong_class_pairs
 from gnnreloc.datasets import synthetic
+from gnnreloc.evaluation import evaluate
 from gnnreloc.models import GraphRelocalizer
 from gnnreloc.training import Trainer, load_checkpoint
 
@@ -122,6 +123,29 @@ def test_predictions_give_the_metrics_again(finished):
     found = table[["video", "true_start", "true_end", "label"]]
     assert set(found.itertuples(index=False, name=None)) <= known
     assert (table["video"] != table["query_video"]).all()
+
+
+def test_checkpoint_gives_the_metrics_again(finished):
+    folder, _ = finished
+    metrics, config = read_metrics(folder), read_config(folder)
+    corpus = synthetic(train_videos=6, validation_videos=4, test_videos=4)
+    own = {name: config[name] for name in ("graph", "hops", "layers", "encoder")}
+    model = GraphRelocalizer(corpus.num_channels, **own, **config["model"])
+    model.load_state_dict(load_checkpoint(folder / "checkpoint" / "last.pt")["model"])
+    right = evaluation_pairs(corpus, "test", **config["evaluation"])
+    wrong = wrong_class_pairs(corpus, "test", right)
+    for pairs, kind, written in (
+        (right, "summary", metrics),
+        (right, "unrefined", metrics["unrefined"]),
+        (wrong, "summary", metrics["wrong_class_query"]),
+    ):
+        figures = getattr(evaluate(model, corpus, pairs), kind)
+        assert figures["r1"] == written["r1"] and figures["r5"] == written["r5"]
+        assert figures["miou"] == pytest.approx(written["miou"])
+    # What is logged on the way comes from the validation classes, never from those of the test.
+    held_out = evaluation_pairs(corpus, "validation", queries=30, references_per_query=1)
+    logged = pd.read_csv(folder / "log.csv")["validation_miou"].iloc[-1]
+    assert logged == pytest.approx(evaluate(model, corpus, held_out).summary["miou"])
 
 
 def test_log_has_a_row_an_epoch_and_the_table_every_system(finished):

@@ -21,6 +21,11 @@ FILES = {
     "inner.yaml": b"model: {timestep: 4}",
     "typed.yaml": b"layers: many",
     "kinds.yaml": b"dataset: [fir]",
+    "nothing.yaml": b"",
+    "group.yaml": b"training: []",
+    "number.yaml": b"model: 3",
+    "hops.yaml": b"hops: 12",
+    "metrics.json": b'{"system": "khop", "config": {"layers": 1}}',
 }
 
 
@@ -70,6 +75,9 @@ def assert_refused(status, err, culprits):
         ("--model.temperature 0", ("temperature", "0")),
         ("--seed -1", ("--seed", "-1")),
         ("--split -1", ("--split", "-1")),
+        ("--graph khop --hops 1 99999999999999999999", ("--hops", "99999999999999999999")),
+        ("--model.timesteps 99999999999999999999", ("--model.timesteps", "99999999999999999999")),
+        ("--training.samples 99999999999999999999", ("--training.samples", "below 4294967296")),
         ("--device nonsense", ("device", "'nonsense'")),
         ("--out binary", ("--out binary",)),
         ("--out binary/below", ("--out binary/below",)),
@@ -102,6 +110,13 @@ def test_bad_option_gives_one_line(script, folder, arguments, culprits):
         ("--config inner.yaml", ("'timestep'", "model")),
         ("--config typed.yaml", ("--layers", "many")),
         ("--config kinds.yaml", ("unknown data set", "fir")),
+        ("--config nothing.yaml", ("nothing.yaml", "found nothing")),
+        ("--config group.yaml", ("group.yaml", "training", "found list")),
+        ("--config number.yaml", ("number.yaml", "model", "found int")),
+        ("--config hops.yaml", ("hops.yaml", "hops", "a list")),
+        ("--config metrics.json", ("metrics.json", "config", "found dict")),
+        ("--recipe=", ("unknown recipe ''",)),
+        ("--dataset=", ("unknown data set ''",)),
     ],
 )
 def test_bad_data_set_or_file_gives_one_line(script, folder, arguments, culprits):
@@ -148,6 +163,28 @@ def test_folder_without_permission_gives_one_line(script, folder):
     finally:
         Path("empty").chmod(0o700)
     assert_refused(outcome.status, outcome.err, ("--out empty/new", "Permission denied"))
+
+
+@pytest.mark.parametrize("name", ["log.csv", "predictions.csv", "metrics.json", "checkpoint"])
+def test_something_in_the_way_gives_one_line(script, name):
+    way = Path("mine") / name
+    if name == "checkpoint":
+        way.parent.mkdir()
+        way.touch()
+    else:
+        way.mkdir(parents=True)
+    outcome = script.tiny("--epochs", "1", "--out", "mine")
+    assert outcome.status == 1
+    assert outcome.err.startswith("error: ") and outcome.err.count("\n") == 1
+    assert str(way) in outcome.err
+
+
+def test_divergence_gives_one_line(script):
+    options = ("--training.optimizers", "[{lr: 1e30}]")
+    outcome = script.tiny("--epochs", "1", "--out", "mine", *options)
+    assert outcome.status == 1
+    assert outcome.err.startswith("error: the model gives NaN: ")
+    assert outcome.err.endswith("the last checkpoint is untouched\n")
 
 
 @pytest.mark.slow

@@ -88,6 +88,14 @@ def test_finished_run_resumed_gives_its_numbers_again(script, copy_run, finished
     assert (mine / "predictions.csv").read_bytes() == table
 
 
+def test_home_in_the_name_of_the_folder(script, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path("home").absolute()))
+    assert script.tiny("--epochs", "1", "--out=~/mine").status == 0
+    assert [path.name for path in Path().iterdir()] == ["home"]
+    outcome = script.tiny("--epochs", "1", "--out=~/mine")
+    assert outcome.status == 2 and "home/mine holds a run" in outcome.err
+
+
 def test_resume_starts_at_the_beginning_where_there_is_nothing_yet(script, finished):
     assert script.tiny("--out", "new", "--resume").status == 0
     assert read_metrics(Path("new")) == read_metrics(finished[0])
@@ -161,3 +169,20 @@ def test_killed_run_resumed_gives_the_numbers_of_an_uninterrupted_one(tmp_path):
     pd.testing.assert_frame_equal(*logs, check_exact=True)
     for name in ("predictions.csv", "config.yaml", "figures/timelines.png"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    out = tmp_path / "run"
+    arguments = command("--device", "cpu", "--training.devices", "2", "--out", str(out))
+    done = subprocess.run(
+        arguments, env=environment, capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout.count(f"-> {out}") == 1
+    assert done.stdout.count("metrics, predictions") == 1
+    assert read_metrics(out)["config"]["training"]["devices"] == 2
+    assert len(pd.read_csv(out / "log.csv")) == len(
+        load_checkpoint(out / "checkpoint/last.pt")["rows"]
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -31,7 +31,7 @@ def shares_of_first_places(system: Relocalizer, draws: int) -> Tensor:
 
 def test_chance_stays_in_the_reference() -> None:
     system = Chance(seed=1)
-    assert system.repeats > 1 and not system.needs_proposals
+    assert system.repeats > 1
     cuts = torch.cat([system.localize(QUERY, REFERENCE).segments for _ in range(200)])
     assert cuts.shape == (1000, 2)
     assert bool((cuts[:, 0] <= cuts[:, 1]).all())
@@ -81,7 +81,6 @@ def test_longest_proposal() -> None:
 
 def test_whole_reference() -> None:
     system = WholeReference()
-    assert not system.needs_proposals
     moments = system.localize(QUERY, REFERENCE)
     assert moments.segments.tolist() == [[0.0, 10.0]]
     assert torch.equal(moments.segments, system.localize(QUERY, REFERENCE, PROPOSALS).segments)
@@ -101,7 +100,6 @@ def test_oracle_ranks_by_the_nearest_truth() -> None:
 
 @pytest.mark.parametrize("system", [RandomProposal(), LongestProposal(), Oracle()])
 def test_proposals_are_needed(system: Relocalizer) -> None:
-    assert system.needs_proposals
     for proposals in (None, torch.empty(0, 2, dtype=torch.float64)):
         with pytest.raises(InputError, match="no proposals"):
             system.localize(QUERY, REFERENCE, proposals)

@@ -308,6 +308,19 @@ class TestLocalize:
         with pytest.raises(InputError, match="no proposals"):
             model.localize(self.query, self.reference)
 
+    @pytest.mark.parametrize("refine", [True, False])
+    def test_nan_is_not_ranked(self, refine: bool) -> None:
+        model = build(refine=refine)
+        torch.nn.init.constant_(model.score_head.out.weight, math.nan)
+        with pytest.raises(FloatingPointError, match="the model gives NaN"):
+            model.localize(self.query, self.reference, self.proposals)
+
+    def test_refused_input_leaves_the_mode(self) -> None:
+        model = build().train()
+        with pytest.raises(InputError, match="6 feature channels"):
+            model.localize(Features(torch.zeros(3, 6), step=1.0), self.reference, self.proposals)
+        assert model.training
+
 
 @pytest.mark.parametrize(
     ("options", "message"),

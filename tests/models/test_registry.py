@@ -58,7 +58,9 @@ def test_the_name_is_the_graph(name: str) -> None:
         ("chance", {"speed": 3}, "model 'chance': .*speed"),
         ("khop", {}, "model 'khop': .*in_channels"),
         ("khop", {**SMALL, "hops": (0,)}, "model 'khop': 'k' must be at least 1"),
+        ("khop", {**SMALL, "hops": (10**20,)}, "model 'khop': .*int too big"),
         ("dynamic", {**SMALL, "timesteps": 0}, "model 'dynamic': timesteps: at least 1"),
+        ("dynamic", {**SMALL, "in_channels": -1}, "model 'dynamic': in_channels: at least 1"),
         ("dynamic", {**SMALL, "encoder": "gru"}, "model 'dynamic': .*lstm, bilstm, cnn"),
     ],
 )

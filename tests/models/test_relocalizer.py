@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnnreloc.data import Features
 from gnnreloc.errors import InputError
-from gnnreloc.models import Moments, Relocalizer
+from gnnreloc.models import Moments, Relocalizer, create_model
 from gnnreloc.models.relocalizer import require_proposals
 
 SEGMENTS = torch.tensor([[0.0, 1.0], [2.0, 4.0], [3.0, 9.0]], dtype=torch.float64)
@@ -47,6 +51,23 @@ def test_missing_proposals(proposals: torch.Tensor | None) -> None:
     with pytest.raises(InputError, match="no proposals: there is nothing to rank"):
         require_proposals(proposals)
     assert require_proposals(SEGMENTS) is SEGMENTS
+
+
+@pytest.mark.parametrize(
+    ("proposals", "message"),
+    [
+        (torch.tensor([0.0, 1.0]), r"shape \[2\]"),
+        (torch.zeros(2, 3), r"shape \[2, 3\]"),
+        (torch.tensor([[0.0, 1.0], [4.0, 3.0]]), r"segment 1 .* start 4.0, end 3.0"),
+        (torch.tensor([[0.0, math.nan]]), "end nan"),
+        ([[0.0, 1.0]], "found list, wanted a tensor"),
+    ],
+)
+@pytest.mark.parametrize("name", ["random_proposal", "longest_proposal", "training_free"])
+def test_unusable_proposals(name: str, proposals: Any, message: str) -> None:
+    video = Features(torch.ones(9, 4), step=1.0)
+    with pytest.raises(InputError, match=message):
+        create_model(name).localize(video, video, proposals)
 
 
 def test_a_system_must_localize() -> None:

@@ -24,6 +24,13 @@ def test_by_hand() -> None:
     assert moments.scores.tolist() == pytest.approx([1.0, math.sqrt(0.125), math.sqrt(0.125)])
 
 
+def test_clips_of_two_widths() -> None:
+    query, reference = (Features(torch.ones(4, width), step=1.0) for width in (3, 5))
+    proposals = torch.tensor([[0.0, 2.0]], dtype=torch.float64)
+    with pytest.raises(InputError, match="query has 3 feature channels, the reference 5"):
+        TrainingFree().localize(query, reference, proposals)
+
+
 def test_against_numpy() -> None:
     rng = np.random.default_rng(0)
     query_values = rng.normal(size=(7, 5)).astype(np.float32)

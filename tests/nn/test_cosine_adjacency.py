@@ -271,5 +271,7 @@ def test_bad_input() -> None:
         layer.dense((NODES.unsqueeze(0), NODES.unsqueeze(0)))
     with pytest.raises(ValueError, match=r"shape \[B, N, C\] \(got \[3, 2\]\)"):
         layer.dense(NODES)
+    with pytest.raises(ValueError, match=r"shape \[N, C\] \(got \[1, 3, 2\]\)"):
+        layer(NODES.unsqueeze(0))
     with pytest.raises(ValueError, match="needs the 'group'"):
         CosineAdjacency(2, support="intra")(NODES)

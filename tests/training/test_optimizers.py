@@ -254,3 +254,21 @@ def test_every_group_has_one_optimizer(given: list[list[str]], message: str) -> 
 def test_unknown_options(option: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         OptimizerOptions(**option)
+
+
+# A negative clip or weight would turn the gradient around and train away from the loss.
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"lr": -1.0}, "lr must be a number from 0, got -1.0"),
+        ({"weight_decay": math.inf}, "weight_decay must be a number from 0, got inf"),
+        ({"losses": {"ranking": -1.0}}, "weight of 'ranking' must be a number from 0, got -1.0"),
+        ({"losses": {"ranking": math.nan}}, "weight of 'ranking' .* got nan"),
+        ({"clip": -1.0}, "clip must be above 0, got -1.0"),
+        ({"clip": 0.0}, "clip must be above 0, got 0.0"),
+        ({"clip": math.nan}, "clip must be above 0, got nan"),
+    ],
+)
+def test_numbers_out_of_range(option: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        OptimizerOptions(**option)

@@ -200,6 +200,9 @@ def test_overfits_a_few_videos(tiny_corpus: Corpus, tmp_path: Path) -> None:
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"samples": -1}, "samples must be at least 1, got -1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"margin": -0.5}, "margin must be at least 0.0, got -0.5"),
+        ({"beta": math.nan}, "beta must be at least 0.0, got nan"),
+        ({"positive_overlap": 2.0}, "positive_overlap must be from 0 to 1, got 2.0"),
         ({"device": "abacus"}, "device 'abacus' x 1, 32-true: "),
         ({"devices": 0}, "device 'cpu' x 0"),
         ({"devices": -1}, "device 'cpu' x -1"),
@@ -213,6 +216,23 @@ def test_overfits_a_few_videos(tiny_corpus: Corpus, tmp_path: Path) -> None:
 def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         trainer(**options)
+
+
+def test_features_of_another_width(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    model = GraphRelocalizer(3, hidden_channels=8, timesteps=6)
+    with pytest.raises(InputError, match="features have 48 channels, the model was made for 3"):
+        trainer().fit(model, tiny_corpus, folder=tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_home_in_the_name_of_the_folder(
+    tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    trainer(epochs=1).fit(build(), tiny_corpus, folder="~/run")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert (tmp_path / "home/run/log.csv").is_file()
 
 
 @pytest.fixture

@@ -166,6 +166,19 @@ def test_a_checkpoint_of_another_run_is_refused(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("entry", ["identity", "random", "rows", "optimizers", "schedulers"])
+def test_a_checkpoint_with_a_wrong_entry_is_refused(
+    tiny_corpus: Corpus, tmp_path: Path, entry: str
+) -> None:
+    trainer().fit(build(), tiny_corpus, folder=tmp_path)
+    path = tmp_path / "checkpoint/last.pt"
+    content = load_checkpoint(path)
+    for change in ({**content, entry: 3}, {key: content[key] for key in content if key != entry}):
+        torch.save(change, path)
+        with pytest.raises(InputError, match=f"checkpoint {path} is of another "):
+            trainer().fit(build(), tiny_corpus, folder=tmp_path, resume=True)
+
+
 def test_a_checkpoint_of_another_model_is_refused(tiny_corpus: Corpus, tmp_path: Path) -> None:
     trainer().fit(build(), tiny_corpus, folder=tmp_path)
     for options in ({"hidden_channels": 8}, {"graph": "identity"}, {"layers": 2}):
