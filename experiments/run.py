@@ -78,7 +78,7 @@ def output_folder(config: Namespace, options: Mapping[str, Any]) -> Path:
 def holds_run(folder: Path) -> bool:
     """Whether a run was started in a folder."""
     left = ("config.yaml", "metrics.json", "checkpoint/last.pt")
-    return any(os.path.exists(folder / name) for name in left)
+    return any(os.path.isfile(folder / name) for name in left)
 
 
 def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
