@@ -45,6 +45,18 @@ def rows_of(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     return [own, *beside]
 
 
+def class_rows(folder: Path, metrics: dict[str, Any]) -> pd.DataFrame:
+    """Number of pairs and R@1 at tIoU 0.5 of each query class of a run."""
+    predictions = pd.read_csv(folder / "predictions.csv")
+    found = (predictions["tiou"] > 0.5).groupby(predictions["label"])
+    rows = pd.DataFrame({"pairs": found.size(), "r1_0.5": found.mean().round(4)}).reset_index()
+    run = {"system": metrics["system"], "recipe": metrics["config"]["recipe"]}
+    run |= {name: metrics[name] for name in ("dataset", "split", "seed")}
+    for position, (name, value) in enumerate(run.items()):
+        rows.insert(position, name, value)
+    return rows
+
+
 def figures(summary: dict[str, Any]) -> dict[str, float]:
     """The figures of a summary as columns."""
     recall = {f"r1_{level:g}": summary["r1"][f"{level:g}"] for level in THRESHOLDS}
@@ -77,14 +89,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="CSV to write")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
+    classes: list[pd.DataFrame] = []
     for folder in arguments.runs:
-        rows += rows_of(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        rows += rows_of(metrics)
+        classes.append(class_rows(folder, metrics))
     table = pd.DataFrame(rows).drop_duplicates(["dataset", "system", "recipe", "split", "seed"])
     first = ["system", "dataset", "protocol", "split", "seed", "recipe"]
     table = table[[*first, *(name for name in table if name not in first)]]
     table = table.sort_values(["dataset", "system", "recipe", "split", "seed"])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.out, index=False)
+    by_class = pd.concat(classes)
+    by_class = by_class.sort_values(["dataset", "system", "recipe", "split", "seed", "label"])
+    path = arguments.out.with_name(f"{arguments.out.stem}_classes.csv")
+    by_class.to_csv(path, index=False)
     for dataset, runs in table.groupby("dataset"):
         print(f"{dataset}\n\n{summary_table(runs)}\n")
 

@@ -49,6 +49,10 @@ def write_run(folder: Path, own: float, **changes: Any) -> Path:
     }
     folder.mkdir()
     (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    # tIoU of 0.5 exactly is a miss.
+    tiou = {"sit": [0.9, 0.1, 0.7, 0.6], "run": [0.5, 0.51]}
+    rows = [{"label": label, "tiou": value} for label in tiou for value in tiou[label]]
+    pd.DataFrame(rows).to_csv(folder / "predictions.csv", index=False)
     return folder
 
 
@@ -88,3 +92,17 @@ def test_a_table_for_each_data_set(
     table = pd.read_csv(out)
     assert len(table) == 3 + 6 + 6 + 1 + 1 + 6
     assert table.groupby("dataset")["split"].nunique().to_dict() == {"bandai": 1, "fir": 2}
+
+
+def test_a_row_for_each_class(
+    collect: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [write_run(tmp_path / str(split), 0.5, split=split) for split in (1, 0)]
+    out = tmp_path / "fir.csv"
+    monkeypatch.setattr("sys.argv", ["collect.py", *map(str, runs), "--out", str(out)])
+    collect.main()
+    found = pd.read_csv(tmp_path / "fir_classes.csv")
+    assert found["split"].tolist() == [0, 0, 1, 1]
+    assert found["label"].tolist() == ["run", "sit"] * 2
+    assert found["pairs"].tolist() == [2, 4] * 2
+    assert found["r1_0.5"].tolist() == [0.5, 0.75] * 2
