@@ -34,7 +34,9 @@ def rows_of(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """The run's row and those of its baselines."""
     common = {name: metrics[name] for name in ("dataset", "protocol", "split", "seed")}
     own = common | {"system": metrics["system"], "recipe": metrics["config"]["recipe"]}
-    own |= figures(metrics) | {"unrefined_r1_0.5": metrics["unrefined"]["r1"]["0.5"]}
+    before = figures(metrics["unrefined"])
+    own |= figures(metrics)
+    own |= {f"unrefined_{name}": before[name] for name in ("r1_0.5", "r1_mean")}
     own |= {"wrong_class_r1_0.5": metrics["wrong_class_query"]["r1"]["0.5"]}
     own |= {"train_seconds": round(metrics["seconds"]["train"], 1), "pairs": metrics["pairs"]}
     beside = [
