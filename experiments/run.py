@@ -32,6 +32,7 @@ from options import build_parser, choose_first, fail, read_options
 from report import print_table, write_figures
 
 import gnnreloc
+from gnnreloc.atomic_write import atomic_write
 from gnnreloc.data import Corpus, evaluation_pairs, wrong_class_pairs
 from gnnreloc.datasets import DATASETS
 from gnnreloc.errors import InputError
@@ -147,7 +148,8 @@ def run(config: Namespace, parser: ArgumentParser) -> None:
     if fresh:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_text(path, yaml.safe_dump(plain, sort_keys=False))
+            with atomic_write(path) as file:
+                file.write(yaml.safe_dump(plain, sort_keys=False).encode())
         except OSError as error:
             raise InputError(f"--out {folder}: {error.strerror}") from error
     system = system_name(config)
@@ -194,7 +196,8 @@ def run(config: Namespace, parser: ArgumentParser) -> None:
         "versions": versions(),
         "config": plain,
     }
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    with atomic_write(folder / "metrics.json") as file:
+        file.write((json.dumps(metrics, indent=2) + "\n").encode())
     result.predictions.to_csv(folder / "predictions.csv", index=False)
     print_table(metrics, unseen_classes=corpus.unseen_classes)
     write_figures(folder / "figures", model, corpus, pairs, result, metrics, log)
@@ -210,13 +213,6 @@ def versions() -> dict[str, str]:
         "torch_geometric": torch_geometric.__version__,
         "numpy": numpy.__version__,
     }
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def main(arguments: Sequence[str]) -> None:

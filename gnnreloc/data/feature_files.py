@@ -14,8 +14,6 @@ Pickled data is never read.
 from __future__ import annotations
 
 import json
-import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -28,6 +26,7 @@ import safetensors.torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gnnreloc.atomic_write import atomic_write
 from gnnreloc.data.features import Features, validate_features
 from gnnreloc.errors import InputError
 
@@ -57,16 +56,8 @@ def write_features(path: Path | str, features: Features) -> None:
     except TypeError as error:
         raise InputError(f"{path}: metadata does not fit into JSON: {error}") from error
     values = features.values.detach().cpu().contiguous()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with partial.open("wb") as file:
-            _write_values(file, path.suffix, values, metadata, document)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        _write_values(file, path.suffix, values, metadata, document)
 
 
 def _write_values(

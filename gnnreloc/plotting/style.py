@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from gnnreloc.atomic_write import atomic_write
 
 # Of Okabe and Ito (2008): colours that stay apart under the common colour vision deficiencies.
 ORANGE = "#E69F00"
@@ -103,12 +104,6 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     suffix = path.suffix.lower()
     if suffix not in _METADATA:
         raise ValueError(f"{path}: a figure ends in .png, .svg or .pdf, found {suffix!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with mpl.rc_context({"svg.hashsalt": "gnnreloc"}):
-            figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=_METADATA[suffix])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as file, mpl.rc_context({"svg.hashsalt": "gnnreloc"}):
+        figure.savefig(file, format=suffix[1:], dpi=DPI, metadata=_METADATA[suffix])
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gnnreloc.atomic_write import atomic_write
 from gnnreloc.errors import InputError
 
 FORMAT = 1
@@ -22,17 +22,8 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
         path: file to write; its folder is made.
         content: tensors and plain data (numbers, strings, lists, dictionaries).
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            torch.save({"gnnreloc_checkpoint": FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        torch.save({"gnnreloc_checkpoint": FORMAT, **content}, file)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -329,6 +329,7 @@ def _first_difference(name: str, theirs: Any, ours: Any) -> tuple[str, Any, Any]
 
 def _fabric(device: str, devices: int, precision: str) -> Fabric:
     try:
+        # The names are the user's; Fabric says which are wrong.
         return Fabric(accelerator=device, devices=devices, precision=precision)  # type: ignore[arg-type]
     except (ImportError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"device {device!r} x {devices}, {precision}: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -51,9 +51,9 @@ def test_a_failed_write_keeps_the_old_file_and_removes_the_temporary_one(
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
 
-    def write_half(self: Figure, temporary: Path, **options: Any) -> None:
-        assert temporary.parent == tmp_path
-        temporary.write_bytes(b"half")
+    def write_half(self: Figure, temporary: BinaryIO, **options: Any) -> None:
+        assert Path(temporary.name).parent == tmp_path
+        temporary.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(Figure, "savefig", write_half)
