@@ -147,7 +147,6 @@ def run(config: Namespace, parser: ArgumentParser) -> None:
     fresh = first and not holds_run(folder)
     if fresh:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as file:
                 file.write(yaml.safe_dump(plain, sort_keys=False).encode())
         except OSError as error:

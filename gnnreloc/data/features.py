@@ -181,6 +181,24 @@ def resample(
     return torch.lerp(values[below.to(device)], values[above.to(device)], weight)
 
 
+def resample_clip(clip: Features, timesteps: int, mode: ResampleMode = "linear") -> Tensor:
+    """Describe a whole clip, from 0 s to its end, by ``timesteps`` rows: see :func:`resample`.
+
+    Args:
+        clip: The clip, as :meth:`Features.slice` cuts it.
+        timesteps: Number of timesteps ``T``, at least 1.
+        mode: How the features are read.
+
+    Returns:
+        float32 ``[T, C]``.
+
+    Raises:
+        InputError: If ``timesteps < 1`` or the mode is unknown.
+    """
+    whole = torch.tensor([[0.0, clip.duration]], dtype=torch.float64)
+    return resample(clip, whole, timesteps, mode)[0]
+
+
 def _pool(features: Features, edges: Tensor) -> Tensor:
     """Mean of the piecewise constant signal between neighbouring ``edges [m, T + 1]`` (seconds)."""
     values, rows = features.values, features.num_steps

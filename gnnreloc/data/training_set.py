@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.features import ResampleMode, resample
+from gnnreloc.data.features import ResampleMode, resample, resample_clip
 from gnnreloc.data.overlap import temporal_iou
 from gnnreloc.data.pair_graph import pair_graph
 from gnnreloc.data.pairs import Pair, PairSampler
@@ -179,8 +179,7 @@ class TrainingSet(Dataset[list[Data]]):
     ) -> list[Data]:
         """One graph a segment of the video, each with the target that it overlaps most."""
         query = self.corpus.features[drawn.query_video].slice(*drawn.query_segment)
-        whole = torch.tensor([[0.0, query.duration]], dtype=torch.float64)
-        clip = resample(query, whole, self.timesteps, self.resampling)[0]
+        clip = resample_clip(query, self.timesteps, self.resampling)
         clips = resample(self.corpus.features[video], segments, self.timesteps, self.resampling)
         if targets is None:
             return [pair_graph(clip, *pair) for pair in zip(clips, segments, strict=True)]

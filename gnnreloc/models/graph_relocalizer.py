@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from gnnreloc.data.features import Features, ResampleMode, resample
+from gnnreloc.data.features import Features, ResampleMode, resample, resample_clip
 from gnnreloc.data.pair_graph import pair_graph
 from gnnreloc.errors import InputError
 from gnnreloc.models.relocalizer import Moments, Relocalizer, require_proposals
@@ -296,8 +296,7 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
                     f"the {name} has {clip.num_channels} feature channels, the model was made for "
                     f"{self.in_channels}"
                 )
-        whole = torch.tensor([[0.0, query.duration]], dtype=torch.float64)
-        nodes = resample(query, whole, self.timesteps, self.resampling)[0]
+        nodes = resample_clip(query, self.timesteps, self.resampling)
         others = resample(reference, proposals, self.timesteps, self.resampling)
         graphs = [
             pair_graph(nodes, other, segment)

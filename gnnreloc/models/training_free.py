@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gnnreloc.data.features import Features, resample
+from gnnreloc.data.features import Features, resample, resample_clip
 from gnnreloc.errors import InputError
 from gnnreloc.models.relocalizer import Moments, Relocalizer, require_proposals
 
@@ -38,8 +38,7 @@ class TrainingFree(Relocalizer):
                 f"the query has {query.num_channels} feature channels, the reference "
                 f"{reference.num_channels}"
             )
-        whole = torch.tensor([[0.0, query.duration]], dtype=torch.float64)
-        clip = resample(query, whole, self.timesteps)
+        clip = resample_clip(query, self.timesteps)
         clips = resample(reference, proposals, self.timesteps)
         scores = torch.nn.functional.cosine_similarity(clip, clips, dim=-1).mean(dim=1)
         return Moments.ranked(proposals, scores)

@@ -10,7 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnreloc.data.features import Features, resample, validate_features
+from gnnreloc.data.features import (
+    Features,
+    ResampleMode,
+    resample,
+    resample_clip,
+    validate_features,
+)
 from gnnreloc.errors import InputError
 
 MODES = ["linear", "nearest", "pool"]
@@ -300,3 +306,12 @@ def test_read_only_array_is_copied():
 def test_unusable_values_name_the_video(values, culprit):
     with pytest.raises(InputError, match=f"video 'dance': .*{culprit}"):
         validate_features(values, "dance", channels=2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_clip_is_resampled_from_its_beginning_to_its_end(mode: ResampleMode) -> None:
+    clip = column(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, step=0.5)
+    assert resample_clip(clip, 3, mode).shape == (3, 1)
+    # Three bins of two rows each; their centres lie between the rows.
+    wanted = [1.0, 3.0, 5.0] if mode == "nearest" else [0.5, 2.5, 4.5]
+    assert resample_clip(clip, 3, mode).flatten().tolist() == pytest.approx(wanted)
