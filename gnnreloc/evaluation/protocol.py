@@ -18,7 +18,7 @@ from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.overlap import best_overlap
 from gnnreloc.data.pairs import Pair
 from gnnreloc.evaluation.metrics import Summary, summarize
-from gnnreloc.models.content_free import Oracle
+from gnnreloc.models.oracle import Oracle
 from gnnreloc.models.registry import create_model
 from gnnreloc.models.relocalizer import Moments, Relocalizer
 

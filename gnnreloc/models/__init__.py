@@ -1,14 +1,16 @@
 """Systems that find moments, all behind :class:`Relocalizer`."""
 
-from gnnreloc.models.content_free import Chance as Chance
-from gnnreloc.models.content_free import LongestProposal as LongestProposal
-from gnnreloc.models.content_free import Oracle as Oracle
-from gnnreloc.models.content_free import RandomProposal as RandomProposal
-from gnnreloc.models.content_free import WholeReference as WholeReference
+from gnnreloc.models.chance import Chance as Chance
 from gnnreloc.models.graph_relocalizer import GraphRelocalizer as GraphRelocalizer
-from gnnreloc.models.graph_relocalizer import PairScores as PairScores
+from gnnreloc.models.longest_proposal import LongestProposal as LongestProposal
+from gnnreloc.models.oracle import Oracle as Oracle
+from gnnreloc.models.pair_network import PairNetwork as PairNetwork
+from gnnreloc.models.pair_network import PairScores as PairScores
+from gnnreloc.models.random_proposal import RandomProposal as RandomProposal
 from gnnreloc.models.registry import create_model as create_model
 from gnnreloc.models.registry import list_models as list_models
 from gnnreloc.models.relocalizer import Moments as Moments
 from gnnreloc.models.relocalizer import Relocalizer as Relocalizer
+from gnnreloc.models.trainable import TrainableRelocalizer as TrainableRelocalizer
 from gnnreloc.models.training_free import TrainingFree as TrainingFree
+from gnnreloc.models.whole_reference import WholeReference as WholeReference

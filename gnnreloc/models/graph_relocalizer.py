@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
-from gnnreloc.data.features import Features, ResampleMode, resample, resample_clip
-from gnnreloc.data.pair_graph import pair_graph
-from gnnreloc.errors import InputError
-from gnnreloc.models.relocalizer import Moments, Relocalizer, require_proposals
+from gnnreloc.data.features import ResampleMode
+from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_pairs
 from gnnreloc.nn import (
     CosineAdjacency,
     MultiGraphConvolution,
     RegressionHead,
     ScoreHead,
     TemporalEncoder,
-    decode_offsets,
 )
 from gnnreloc.transforms import CompleteTemporal, KHopTemporal, complete_adjacency, khop_adjacency
 
@@ -29,24 +26,7 @@ Pooling = Literal["mean", "mean_slope"]
 BackEnd = Literal["dense", "edge"]
 
 
-class PairScores(NamedTuple):
-    """What the network says of a batch of B pair graphs.
-
-    Attributes:
-        scores: ``[B]``, larger for a better match.
-        offsets: ``[B, 2]``, see :func:`gnnreloc.nn.encode_offsets`.
-        sparsity: mean of the learned weights' absolute values over all (2T)^2 node pairs (the
-            paper's L1 loss), 0 where the graph is fixed.
-        adjacency: learned adjacency ``[B, 2T, 2T]`` (dense back end), else None.
-    """
-
-    scores: Tensor
-    offsets: Tensor
-    sparsity: Tensor
-    adjacency: Tensor | None
-
-
-class GraphRelocalizer(torch.nn.Module, Relocalizer):
+class GraphRelocalizer(PairNetwork):
     r"""Score and refine proposals with a graph convolution over the timesteps of both clips.
 
     A shared temporal encoder gives the nodes :math:`\mathbf{H}_0 \in \mathbb{R}^{2T \times d}` of
@@ -124,7 +104,9 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
         refine: bool = True,
         backend: BackEnd = "dense",
     ) -> None:
-        super().__init__()
+        super().__init__(
+            in_channels, timesteps=timesteps, resampling=resampling, refine=refine
+        )
         for name, value, kinds in (
             ("graph", graph, Graph),
             ("pooling", pooling, Pooling),
@@ -135,9 +117,7 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
                     f"{name} must be one of {', '.join(get_args(kinds))}, got {value!r}"
                 )
         for name, number in (
-            ("in_channels", in_channels),
             ("layers", layers),
-            ("timesteps", timesteps),
             ("hidden_channels", hidden_channels),
             ("hops", len(hops)),
         ):
@@ -145,13 +125,9 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
                 raise ValueError(f"{name}: at least 1 is needed, got {number}")
         if len(set(hops)) < len(hops):
             raise ValueError(f"hops: each k may be named once, got {list(hops)}")
-        self.in_channels = in_channels
         self.graph = graph
         self.hops = tuple(hops)
-        self.timesteps = timesteps
-        self.resampling: ResampleMode = resampling
         self.pooling = pooling
-        self.refine = refine
         self.backend = backend
 
         width = hidden_channels
@@ -223,6 +199,10 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
         rest = [parameter for parameter in self.parameters() if id(parameter) not in taken]
         return groups | {"rest": rest}
 
+    def graph_transform(self) -> Callable[[Data], Data] | None:
+        """The fixed edges, for the edge-wise back end; the dense one keeps them itself."""
+        return self.transform if self.backend == "edge" else None
+
     def forward(self, batch: Data) -> PairScores:
         """Score a batch of pair graphs.
 
@@ -234,10 +214,7 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
         graphs = batch.x.size(0) // (2 * timesteps)
         x = batch.x.to(self.score_head.out.weight.dtype)
         x = self.projection(x).view(graphs, 2, timesteps, -1)
-        new = torch.ones_like(batch.pair, dtype=torch.bool)
-        new[1:] = batch.pair[1:] != batch.pair[:-1]
-        query = self.encoder(x[new, 0])[new.cumsum(0) - 1]
-        nodes = torch.cat([query, self.encoder(x[:, 1])], dim=1)
+        nodes = torch.cat(encode_pairs(x, batch.pair, self.encoder), dim=1)
         if self.backend == "dense":
             nodes, adjacency, sparsity = self._convolve_dense(nodes)
         else:
@@ -278,58 +255,3 @@ class GraphRelocalizer(torch.nn.Module, Relocalizer):
         for convolution in self.convolutions:
             flat = convolution(flat, graphs)
         return flat.view(*shape[:2], -1), None, sparsity
-
-    def pair_graphs(self, query: Features, reference: Features, proposals: Tensor) -> Data:
-        """The batch of pair graphs of a query with each proposal of a reference.
-
-        Args:
-            query: the query clip.
-            reference: the whole reference video.
-            proposals: candidate moments, float64 ``[m, 2]`` in seconds.
-
-        Raises:
-            InputError: if the features do not have the width that the model was made for.
-        """
-        for name, clip in (("query", query), ("reference", reference)):
-            if clip.num_channels != self.in_channels:
-                raise InputError(
-                    f"the {name} has {clip.num_channels} feature channels, the model was made for "
-                    f"{self.in_channels}"
-                )
-        nodes = resample_clip(query, self.timesteps, self.resampling)
-        others = resample(reference, proposals, self.timesteps, self.resampling)
-        graphs = [
-            pair_graph(nodes, other, segment)
-            for other, segment in zip(others, proposals, strict=True)
-        ]
-        if self.backend == "edge" and self.transform is not None:
-            graphs = [self.transform(graph) for graph in graphs]
-        return Batch.from_data_list(graphs)
-
-    @torch.no_grad()
-    def localize(
-        self, query: Features, reference: Features, proposals: Tensor | None = None
-    ) -> Moments:
-        """Score every proposal with the query, refine the boundaries, rank by score.
-
-        Raises:
-            InputError: if there are no proposals, or the features have another width.
-            FloatingPointError: if a score or a boundary is NaN, as after training with too high a
-                learning rate.
-        """
-        proposals = require_proposals(proposals)
-        graphs = self.pair_graphs(query, reference, proposals)
-        training = self.training
-        self.eval()
-        out = self(graphs.to(self.score_head.out.weight.device))
-        self.train(training)
-        segments = proposals
-        if self.refine:
-            segments = decode_offsets(proposals, out.offsets.double().cpu())
-            segments = segments.clamp(min=0.0, max=reference.duration)
-        scores = out.scores.float().cpu()
-        if bool(scores.isnan().any() | segments.isnan().any()):
-            raise FloatingPointError(
-                "the model gives NaN: its weights or the features are NaN or too large"
-            )
-        return Moments.ranked(segments, scores, proposals)

@@ -7,16 +7,14 @@ from functools import partial
 from typing import Any
 
 from gnnreloc.errors import InputError
-from gnnreloc.models.content_free import (
-    Chance,
-    LongestProposal,
-    Oracle,
-    RandomProposal,
-    WholeReference,
-)
+from gnnreloc.models.chance import Chance
 from gnnreloc.models.graph_relocalizer import GraphRelocalizer
+from gnnreloc.models.longest_proposal import LongestProposal
+from gnnreloc.models.oracle import Oracle
+from gnnreloc.models.random_proposal import RandomProposal
 from gnnreloc.models.relocalizer import Relocalizer
 from gnnreloc.models.training_free import TrainingFree
+from gnnreloc.models.whole_reference import WholeReference
 
 _MODELS: dict[str, tuple[Callable[..., Relocalizer], str]] = {
     "chance": (Chance, "a segment between two random cut points"),

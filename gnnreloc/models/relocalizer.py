@@ -51,6 +51,10 @@ class Relocalizer(ABC):
 
     #: How often a stochastic system is asked for each pair, to average its luck away.
     repeats: int = 1
+    #: Whether its moments are proposals that it was given, refined or not, and not its own.
+    ranks_proposals: bool = True
+    #: Whether it looks at the query; one that does not is no answer to it, whatever its figures.
+    reads_query: bool = True
 
     @abstractmethod
     def localize(

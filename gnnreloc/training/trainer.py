@@ -19,18 +19,18 @@ from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.training_set import Negatives, Sampling, TrainingSet
+from gnnreloc.data.training_set import Negatives, Sampling
 from gnnreloc.errors import InputError
-from gnnreloc.models.graph_relocalizer import GraphRelocalizer
+from gnnreloc.models.trainable import TrainableRelocalizer
 from gnnreloc.training.checkpoint import load_checkpoint, save_checkpoint
 from gnnreloc.training.losses import compute_losses
 from gnnreloc.training.optimizers import OptimizerOptions, RoutedOptimizers
 
-Validate = Callable[[GraphRelocalizer], Mapping[str, float]]
+Validate = Callable[[TrainableRelocalizer], Mapping[str, float]]
 
 
 class Trainer:
-    """Trains a :class:`~gnnreloc.models.GraphRelocalizer` on the training moments of a corpus.
+    """Trains a :class:`~gnnreloc.models.TrainableRelocalizer` on a corpus.
 
     Same seed, same numbers on the CPU, whether a run goes through or is killed and resumed: the
     samples depend on seed and epoch alone, and the last epoch's checkpoint holds the state of the
@@ -130,7 +130,7 @@ class Trainer:
 
     def fit(
         self,
-        model: GraphRelocalizer,
+        model: TrainableRelocalizer,
         corpus: Corpus,
         *,
         folder: str | Path,
@@ -153,8 +153,8 @@ class Trainer:
             The log, one row an epoch.
 
         Raises:
-            InputError: if the features have another width than the model was made for, or the
-                checkpoint to resume is damaged or of another run.
+            InputError: if the features have another width than the model was made for, the model
+                lacks a loss, or the checkpoint to resume is damaged or of another run.
             FloatingPointError: if a loss or gradient is not finite; names epoch and step, and the
                 last checkpoint stays as it was.
         """
@@ -167,22 +167,27 @@ class Trainer:
                 f"{corpus.name}: the features have {corpus.num_channels} channels, the model was "
                 f"made for {model.in_channels}"
             )
+        for loss in (name for option in self.optimizers for name in option.losses):
+            if loss not in model.losses:
+                raise InputError(
+                    f"{type(model).__name__} has no loss {loss!r}; it has: {', '.join(model.losses)}"
+                )
         known = {"trainer": self.describe(), **(identity or {})}
-        data = TrainingSet(
+        data = model.training_set(
             corpus,
-            sampling=self.sampling,
             samples=self.samples,
+            seed=self.seed,
+            sampling=self.sampling,
             list_length=self.list_length,
             negatives=self.negatives,
             partial=self.partial,
-            timesteps=model.timesteps,
-            resampling=model.resampling,
-            seed=self.seed,
-            transform=model.transform if model.backend == "edge" else None,
         )
         loader: Any = fabric.setup_dataloaders(
             DataLoader(data, batch_size=self.batch_size, num_workers=self.workers)
         )
+        going_on = resume and path.is_file()
+        if not going_on:
+            model.prepare(corpus, seed=self.seed)
         model = model.to(fabric.device)
         if self.precision == "64-true":
             model = model.double()
@@ -193,7 +198,7 @@ class Trainer:
         )
         torch.manual_seed(self.seed)
         rows: list[dict[str, float]] = []
-        if resume and path.is_file():
+        if going_on:
             rows = self._restore(path, model, optimizers, known)
         events: AbstractContextManager[SummaryWriter | None] = nullcontext()
         if fabric.is_global_zero:
@@ -247,7 +252,7 @@ class Trainer:
         }
 
     def _epoch(
-        self, model: GraphRelocalizer, loader: Any, optimizers: RoutedOptimizers, epoch: int
+        self, model: TrainableRelocalizer, loader: Any, optimizers: RoutedOptimizers, epoch: int
     ) -> dict[str, float]:
         model.train()
         began = time.perf_counter()
@@ -276,7 +281,7 @@ class Trainer:
     def _restore(
         self,
         path: Path,
-        model: GraphRelocalizer,
+        model: TrainableRelocalizer,
         optimizers: RoutedOptimizers,
         known: Mapping[str, Any],
     ) -> list[dict[str, float]]:

@@ -1,0 +1,164 @@
+"""Networks that score one pair graph, query and proposal, at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from gnnreloc.data.corpus import Corpus
+from gnnreloc.data.features import Features, ResampleMode, resample, resample_clip
+from gnnreloc.data.pair_graph import pair_graph
+from gnnreloc.data.training_set import TrainingSet
+from gnnreloc.errors import InputError
+from gnnreloc.models.relocalizer import Moments, require_proposals
+from gnnreloc.models.trainable import TrainableRelocalizer
+from gnnreloc.nn import decode_offsets
+
+
+class PairScores(NamedTuple):
+    """What a network says of a batch of B pair graphs.
+
+    Attributes:
+        scores: ``[B]``, larger for a better match.
+        offsets: ``[B, 2]``, see :func:`gnnreloc.nn.encode_offsets`.
+        sparsity: mean of the learned weights' absolute values over all (2T)^2 node pairs (the
+            paper's L1 loss), 0 where the graph is fixed.
+        adjacency: learned adjacency ``[B, 2T, 2T]`` (dense back end), else None.
+    """
+
+    scores: Tensor
+    offsets: Tensor
+    sparsity: Tensor
+    adjacency: Tensor | None
+
+
+class PairNetwork(TrainableRelocalizer):
+    """Scores and refines every proposal by a network over its pair graph with the query.
+
+    A subclass writes ``forward(batch) -> PairScores``.
+
+    Args:
+        in_channels: width C of the features.
+        timesteps: number of timesteps T of a clip.
+        resampling: how a clip is brought to T timesteps.
+        refine: move the boundaries of the proposals by the predicted offsets.
+
+    Raises:
+        ValueError: if ``in_channels`` or ``timesteps`` is below 1.
+    """
+
+    losses = ("ranking", "triplet", "regression", "sparsity")
+
+    def __init__(
+        self, in_channels: int, *, timesteps: int, resampling: ResampleMode, refine: bool
+    ) -> None:
+        super().__init__(in_channels)
+        for name, number in (("in_channels", in_channels), ("timesteps", timesteps)):
+            if number < 1:
+                raise ValueError(f"{name}: at least 1 is needed, got {number}")
+        self.timesteps = timesteps
+        self.resampling: ResampleMode = resampling
+        self.refine = refine
+
+    def graph_transform(self) -> Callable[[Data], Data] | None:
+        """What puts the edges into a pair graph that ``forward`` reads, if it reads any."""
+        return None
+
+    def training_set(self, corpus: Corpus, **options: Any) -> TrainingSet:
+        """Lists or triplets of pair graphs, see :class:`gnnreloc.data.TrainingSet`."""
+        return TrainingSet(
+            corpus,
+            timesteps=self.timesteps,
+            resampling=self.resampling,
+            transform=self.graph_transform(),
+            **options,
+        )
+
+    def pair_graphs(self, query: Features, reference: Features, proposals: Tensor) -> Data:
+        """The batch of pair graphs of a query with each proposal of a reference.
+
+        Args:
+            query: the query clip.
+            reference: the whole reference video.
+            proposals: candidate moments, float64 ``[m, 2]`` in seconds.
+
+        Raises:
+            InputError: if the features do not have the width that the model was made for.
+        """
+        require_channels(self.in_channels, query, reference)
+        nodes = resample_clip(query, self.timesteps, self.resampling)
+        others = resample(reference, proposals, self.timesteps, self.resampling)
+        graphs = [
+            pair_graph(nodes, other, segment)
+            for other, segment in zip(others, proposals, strict=True)
+        ]
+        transform = self.graph_transform()
+        if transform is not None:
+            graphs = [transform(graph) for graph in graphs]
+        return Batch.from_data_list(graphs)
+
+    @torch.no_grad()
+    def localize(
+        self, query: Features, reference: Features, proposals: Tensor | None = None
+    ) -> Moments:
+        """Score every proposal with the query, refine the boundaries, rank by score.
+
+        Raises:
+            InputError: if there are no proposals, or the features have another width.
+            FloatingPointError: if a score or a boundary is NaN, as after training with too high a
+                learning rate.
+        """
+        proposals = require_proposals(proposals)
+        graphs = self.pair_graphs(query, reference, proposals)
+        training = self.training
+        self.eval()
+        out = self(graphs.to(next(self.parameters()).device))
+        self.train(training)
+        segments = proposals
+        if self.refine:
+            segments = decode_offsets(proposals, out.offsets.double().cpu())
+            segments = segments.clamp(min=0.0, max=reference.duration)
+        scores = out.scores.float().cpu()
+        if bool(scores.isnan().any() | segments.isnan().any()):
+            raise FloatingPointError(
+                "the model gives NaN: its weights or the features are NaN or too large"
+            )
+        return Moments.ranked(segments, scores, proposals)
+
+
+def encode_pairs(
+    x: Tensor, pair: Tensor, encoder: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Encode the query and the proposal of every pair graph, each query once.
+
+    Args:
+        x: both clips of every graph, ``[B, 2, T, C]``, the query first.
+        pair: number of the query-reference pair of every graph, ``[B]``. Graphs next to each other
+            with the same number must have the same query.
+        encoder: from clips ``[n, T, C]`` to ``[n, T, d]``.
+
+    Returns:
+        Encoded queries and proposals, both ``[B, T, d]``.
+    """
+    new = torch.ones_like(pair, dtype=torch.bool)
+    new[1:] = pair[1:] != pair[:-1]
+    query = encoder(x[new, 0])[new.cumsum(0) - 1]
+    return query, encoder(x[:, 1])
+
+
+def require_channels(in_channels: int, query: Features, reference: Features) -> None:
+    """Check that both clips have the width that a model was made for.
+
+    Raises:
+        InputError: if one does not; names it.
+    """
+    for name, clip in (("query", query), ("reference", reference)):
+        if clip.num_channels != in_channels:
+            raise InputError(
+                f"the {name} has {clip.num_channels} feature channels, the model was made for "
+                f"{in_channels}"
+            )
