@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
@@ -16,7 +17,8 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from gnnreloc.data import evaluation_pairs
 from gnnreloc.datasets import DATASETS
 from gnnreloc.errors import InputError
-from gnnreloc.models import GraphRelocalizer
+from gnnreloc.models import GraphRelocalizer, TrainableRelocalizer, list_models, model_builder
+from gnnreloc.proposals import PROPOSAL_KINDS
 from gnnreloc.training import Trainer
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -25,6 +27,18 @@ KINDS = {
     **dict.fromkeys(("model", "training", "data", "evaluation"), (dict, "options")),
     "hops": (list, "a list"),
     "config": (str, "a file"),
+}
+
+
+#: Options of the graph systems that the tables vary, and that have short names.
+SHORT: dict[str, dict[str, Any]] = {
+    "hops": {"type": int, "nargs": "+", "default": [1], "help": "k of fixed graphs"},
+    "layers": {"type": int, "default": 1, "help": "number of graph layers n"},
+    "encoder": {
+        "type": Literal["lstm", "bilstm", "cnn"],
+        "default": "bilstm",
+        "help": "temporal encoder",
+    },
 }
 
 
@@ -60,31 +74,71 @@ def fail(message: object, status: int = 2) -> NoReturn:
     sys.exit(status)
 
 
-def choose_first(arguments: Sequence[str]) -> tuple[str, str, list[str]]:
-    """Recipe and data set, which decide what other options exist, and with which defaults.
+class Choice(NamedTuple):
+    """What decides which other options exist, and with which defaults.
+
+    Attributes:
+        system: one of ``list_models()``.
+        recipe: name of a recipe; empty for a system that is not trained.
+        dataset: name of a data set.
+    """
+
+    system: str
+    recipe: str
+    dataset: str
+
+    @property
+    def trained(self) -> bool:
+        """Whether the system is trained."""
+        build, _ = model_builder(self.system)
+        return isinstance(build, type) and issubclass(build, TrainableRelocalizer)
+
+
+def choose_first(arguments: Sequence[str]) -> tuple[Choice, list[str]]:
+    """System, recipe and data set.
 
     Returns:
-        Both names, and the arguments with the ``--config`` files first: what a file says holds
+        The choice, and the arguments with the ``--config`` files first: what a file says holds
         until the command line says otherwise, wherever the file is named on it.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--recipe")
-    parser.add_argument("--dataset")
+    for name in ("--system", "--graph", "--recipe", "--dataset"):
+        parser.add_argument(name)
     parser.add_argument("--config", action="append", default=[])
     try:
         first, rest = parser.parse_known_args(list(arguments))
         given = {key: value for file in first.config for key, value in read_options(file).items()}
     except (argparse.ArgumentError, InputError) as error:
         fail(error)
-    recipe = str(given.get("recipe", "tuned") if first.recipe is None else first.recipe)
+    if first.system and first.graph and first.system != first.graph:
+        fail(f"--graph is short for --system: found {first.graph} and {first.system}")
+    system = first.system or first.graph or str(given.get("system", "dynamic"))
     dataset = str(given.get("dataset", "synthetic") if first.dataset is None else first.dataset)
     recipes = sorted(path.stem for path in RECIPES.glob("*.yaml"))
-    if recipe not in recipes:
-        fail(f"unknown recipe {recipe!r}; known are: {', '.join(recipes)}")
+    if system not in list_models():
+        option = "--graph" if first.graph else "--system"
+        fail(f"{option}: unknown system {system!r}; known are: {', '.join(list_models())}")
     if dataset not in DATASETS:
         fail(f"unknown data set {dataset!r}; known are: {', '.join(DATASETS)}")
     files = [f"--config={file}" for file in first.config]
-    return recipe, dataset, [*files, f"--recipe={recipe}", f"--dataset={dataset}", *rest]
+    start = [*files, f"--system={system}", f"--dataset={dataset}"]
+    choice = Choice(system, "", dataset)
+    if not choice.trained:
+        if first.recipe is not None:
+            fail(f"{system} is not trained: it has no --recipe {first.recipe}")
+        return choice, [*start, *rest]
+    usual = system if system in recipes else "tuned"
+    recipe = str(given.get("recipe", usual) if first.recipe is None else first.recipe)
+    if recipe not in recipes:
+        fail(f"unknown recipe {recipe!r}; known are: {', '.join(recipes)}")
+    options = read_options(RECIPES / f"{recipe}.yaml")
+    build, chosen = model_builder(system)
+    known = {*inspect.signature(build).parameters} - {*chosen}
+    short = {*SHORT} & {*options}
+    for name in (*options.get("model", {}), *short):
+        if name not in known:
+            fail(f"recipe {recipe!r} is not for {system}: it sets {name}, which {system} has not")
+    return choice._replace(recipe=recipe), [*start, f"--recipe={recipe}", *rest]
 
 
 def read_options(path: str | Path) -> dict[str, Any]:
@@ -108,44 +162,47 @@ def read_options(path: str | Path) -> dict[str, Any]:
     return options
 
 
-def build_parser(recipe: str, dataset: str, *, description: str | None = None) -> ArgumentParser:
-    """All options, with the recipe's values as defaults."""
+def build_parser(choice: Choice, *, description: str | None = None) -> ArgumentParser:
+    """All options of a system on a data set, with the recipe's values as defaults."""
+    build, chosen = model_builder(choice.system)
     parser = OneLineParser(
         prog="run.py",
         usage="run.py [options]",
         description=description,
         formatter_class=HelpFormatter,
-        default_config_files=[str(RECIPES / f"{recipe}.yaml")],
+        default_config_files=[str(RECIPES / f"{choice.recipe}.yaml")] if choice.recipe else [],
         default_env=False,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--graph",
-        type=Literal["dynamic", "khop", "complete", "identity", "hybrid"],
-        default="dynamic",
-        help="where the edges come from",
-    )
-    parser.add_argument("--hops", type=int, nargs="+", default=[1], help="k of fixed graphs")
-    parser.add_argument("--layers", type=int, default=1, help="number of graph layers n")
-    parser.add_argument(
-        "--encoder",
-        type=Literal["lstm", "bilstm", "cnn"],
-        default="bilstm",
-        help="temporal encoder",
-    )
-    parser.add_argument("--dataset", type=str, default=dataset, help=", ".join(DATASETS))
+    systems = "the system: " + ", ".join(list_models())
+    parser.add_argument("--system", "--graph", type=str, default=choice.system, help=systems)
+    taken = {"in_channels", "seed", *chosen}
+    if build is GraphRelocalizer:
+        for name in [name for name in SHORT if name not in taken]:
+            parser.add_argument(f"--{name}", **SHORT[name])
+        taken |= SHORT.keys()
+    parser.add_argument("--dataset", type=str, default=choice.dataset, help=", ".join(DATASETS))
     parser.add_argument("--root", type=str | None, default=None, help="folder of the data set")
-    parser.add_argument("--recipe", type=str, default=recipe, help="tuned or paper")
+    parser.add_argument(
+        "--proposals",
+        type=Literal[PROPOSAL_KINDS],  # type: ignore[valid-type]
+        default="dataset",
+        help="candidates: the data set's own, or made anew from its training moments",
+    )
     parser.add_argument("--split", type=int, default=0, help="which split of the classes")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and samples")
-    parser.add_argument("--epochs", type=int, default=10, help="training epochs")
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--out", type=str | None, default=None, help="output folder (new)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--only_metrics", type=bool, default=False, help="leave out baselines and figures"
+    )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    taken = {"graph", "hops", "layers", "encoder", "in_channels"}
-    parser.add_class_arguments(GraphRelocalizer, "model", skip=taken)
-    parser.add_class_arguments(Trainer, "training", skip={"seed", "device", "epochs"})
-    parser.add_function_arguments(DATASETS[dataset], "data", skip={"root", "split"})
+    parser.add_class_arguments(build, "model", skip=taken)
+    if choice.trained:
+        parser.add_argument("--recipe", type=str, default=choice.recipe, help="name of a recipe")
+        parser.add_argument("--epochs", type=int, default=10, help="training epochs")
+        parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, ...")
+        parser.add_class_arguments(Trainer, "training", skip={"seed", "device", "epochs"})
+    parser.add_function_arguments(DATASETS[choice.dataset], "data", skip={"root", "split"})
     parser.add_function_arguments(evaluation_pairs, "evaluation", skip={"corpus", "subset", "seed"})
     return parser

@@ -15,7 +15,7 @@ from rich.table import Table
 from gnnreloc.data import Corpus, Pair
 from gnnreloc.evaluation import Evaluation
 from gnnreloc.evaluation.protocol import localize_pair
-from gnnreloc.models import GraphRelocalizer
+from gnnreloc.models import GraphRelocalizer, Relocalizer
 from gnnreloc.plotting import (
     TimelineCase,
     plot_adjacency,
@@ -35,7 +35,7 @@ def print_table(metrics: Mapping[str, Any], *, unseen_classes: bool = True) -> N
     table = Table(
         # Without padding on the right, the figures fit into a terminal of 80 columns uncut.
         padding=(0, 1) if console.width > 96 else (0, 0, 0, 1),
-        title=f"{_title(metrics, unseen_classes)}, protocol {metrics['protocol']}",
+        title=f"{_title(metrics, unseen_classes)}, protocol open",
         caption="R@1: share of pairs whose first prediction has a tIoU above the column's",
     )
     table.add_column("system", no_wrap=True)
@@ -44,9 +44,14 @@ def print_table(metrics: Mapping[str, Any], *, unseen_classes: bool = True) -> N
     for name, summary in metrics["baselines"].items():
         table.add_row(name, *_cells(summary), style="dim")
     table.add_section()
-    table.add_row("wrong-class query", *_cells(metrics["wrong_class_query"]))
-    table.add_row("before refinement", *_cells(metrics["unrefined"]))
-    table.add_row(metrics["system"], *_cells(metrics), style="bold")
+    if metrics["wrong_class_query"] is not None:
+        table.add_row("wrong-class query", *_cells(metrics["wrong_class_query"]))
+    own = _cells(metrics)
+    for title, view in (("filtered (leaks)", "filtered"), ("before refinement", "unrefined")):
+        cells = _cells(metrics[view])
+        if cells != own:  # else the system gives moments of its own, or does not refine
+            table.add_row(title, *cells)
+    table.add_row(metrics["system"], *own, style="bold")
     console.print(table)
 
 
@@ -67,17 +72,19 @@ def _cells(summary: Mapping[str, Any]) -> list[str]:
 
 def write_figures(
     folder: Path,
-    model: GraphRelocalizer,
+    model: Relocalizer,
     corpus: Corpus,
     pairs: Sequence[Pair],
     result: Evaluation,
     metrics: Mapping[str, Any],
-    log: pd.DataFrame,
+    log: pd.DataFrame | None,
 ) -> None:
     """Training curves, R@1 over tIoU, adjacency matrices, timelines of good and bad cases."""
-    save_figure(plot_training(log), folder / "training.png")
+    if log is not None:
+        save_figure(plot_training(log), folder / "training.png")
     rows = {name: summary["r1"] for name, summary in metrics["baselines"].items()}
-    rows |= {"wrong_class_query": metrics["wrong_class_query"]["r1"]}
+    if metrics["wrong_class_query"] is not None:
+        rows |= {"wrong_class_query": metrics["wrong_class_query"]["r1"]}
     rows |= {metrics["system"]: metrics["r1"]}
     curves = {
         name: {float(level): value for level, value in r1.items()} for name, r1 in rows.items()
@@ -88,15 +95,14 @@ def write_figures(
 
     overlaps = result.predictions["tiou"].tolist()
     ranked = sorted(range(len(pairs)), key=lambda pair: -overlaps[pair])
-    best = pairs[ranked[len(ranked) // 10]]
-    save_figure(
-        plot_adjacency(
+    if isinstance(model, GraphRelocalizer):
+        best = pairs[ranked[len(ranked) // 10]]
+        figure = plot_adjacency(
             adjacency_matrices(model, corpus, best),
             timesteps=model.timesteps,
             title=f"query and top proposal of one pair: {best.label}",
-        ),
-        folder / "adjacency.png",
-    )
+        )
+        save_figure(figure, folder / "adjacency.png")
     chosen = [ranked[int(share * (len(ranked) - 1))] for share in (0.1, 0.3, 0.6, 0.95)]
     cases = [timeline_case(model, corpus, pairs[i], overlaps[i]) for i in dict.fromkeys(chosen)]
     save_figure(plot_timelines(cases, title=title), folder / "timelines.png")
@@ -116,9 +122,7 @@ def adjacency_matrices(
     return learned | {f"k={k}": khop_adjacency(model.timesteps, k) for k in (1, 2, 3)}
 
 
-def timeline_case(
-    model: GraphRelocalizer, corpus: Corpus, pair: Pair, overlap: float
-) -> TimelineCase:
+def timeline_case(model: Relocalizer, corpus: Corpus, pair: Pair, overlap: float) -> TimelineCase:
     """One pair as a drawing: query, truth, prediction, candidates shaded by score."""
     moments = localize_pair(model, corpus, pair)
     start, end = pair.query_segment

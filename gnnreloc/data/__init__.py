@@ -12,6 +12,7 @@ from gnnreloc.data.feature_store import open_features as open_features
 from gnnreloc.data.features import Features as Features
 from gnnreloc.data.features import resample as resample
 from gnnreloc.data.features import resample_clip as resample_clip
+from gnnreloc.data.lazy_proposals import LazyProposals as LazyProposals
 from gnnreloc.data.overlap import best_overlap as best_overlap
 from gnnreloc.data.overlap import temporal_iou as temporal_iou
 from gnnreloc.data.pair_graph import pair_graph as pair_graph

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from gnnreloc.data.feature_store import FeatureStore
+from gnnreloc.data.lazy_proposals import LazyProposals, check_proposals
 from gnnreloc.errors import InputError
 
 
@@ -19,7 +20,8 @@ class Corpus:
 
     The class sets of the three subsets are disjoint (Section 4.1 of the paper): a system is judged
     on actions that it never saw. Construction checks this, and that every annotated video has
-    usable proposals; features are read lazily and checked when read.
+    usable proposals; features, and proposals given as :class:`~gnnreloc.data.LazyProposals`, are
+    read lazily and checked when read.
 
     Args:
         name: name of the data set, written into results.
@@ -27,7 +29,8 @@ class Corpus:
             ``clip`` names the recording a moment was taken from; a query is never paired with a
             reference that holds the same recording.
         features: video name to :class:`~gnnreloc.data.Features`.
-        proposals: video name to candidate moments, float64 ``[m, 2]`` in seconds.
+        proposals: video name to candidate moments, float64 ``[m, 2]`` in seconds; with
+            :class:`~gnnreloc.data.LazyProposals` they are computed when first asked for.
         settings: how the corpus was made: the split and the options of its function.
         unseen_classes: whether the subsets have disjoint classes; false only for a data set too
             small to hold classes back, which then says so.
@@ -50,26 +53,11 @@ class Corpus:
             for name in subsets_of.index[subsets_of > 1]:
                 raise InputError(f"{self.name}: {column} {name!r} is in more than one subset")
         for video in self.moments["video"].unique():
-            if video not in self.proposals or len(self.proposals[video]) == 0:
+            lazy = isinstance(self.proposals, LazyProposals)
+            if video not in self.proposals or not (lazy or len(self.proposals[video])):
                 raise InputError(f"{self.name}: video {video!r} has moments but no proposals")
-            self._check_proposals(video)
-
-    def _check_proposals(self, video: str) -> None:
-        proposals = self.proposals[video]
-        culprit = f"{self.name}: video {video!r}"
-        if not isinstance(proposals, Tensor):
-            found = type(proposals).__name__
-            raise InputError(f"{culprit}: found proposals of type {found}, wanted a tensor [m, 2]")
-        if proposals.dim() != 2 or proposals.size(1) != 2:
-            found = list(proposals.shape)
-            raise InputError(f"{culprit}: found proposals of shape {found}, wanted [m, 2]")
-        good = proposals.isfinite().all(dim=1) & (proposals[:, 0] < proposals[:, 1])
-        if not bool(good.all()):
-            row = int(good.int().argmin())
-            found = proposals[row].tolist()
-            raise InputError(
-                f"{culprit}: proposal {row} (from 0) is {found}, wanted finite seconds start < end"
-            )
+            if not lazy:
+                check_proposals(self.proposals[video], f"{self.name}: video {video!r}")
 
     def subset(self, name: str) -> pd.DataFrame:
         """The moments of one subset by video and time, with a fresh index.

@@ -40,6 +40,7 @@ _COLOURS = (BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "*")
 _NOT_LOSSES = ("epoch", "step", "seconds")
 _WIDE_RANGE = 30.0
+_LEGEND_LINE = 0.22  # inches
 _FEW_EPOCHS = 30
 
 
@@ -47,6 +48,7 @@ def plot_recall_over_tiou(
     rows: Mapping[str, Mapping[float, float]],
     *,
     highlight: str | None,
+    bands: Mapping[str, Mapping[float, tuple[float, float]]] | None = None,
     title: str | None = None,
 ) -> Figure:
     """R@1 over tIoU thresholds, one line a system, best system first in the legend.
@@ -58,10 +60,14 @@ def plot_recall_over_tiou(
     Args:
         rows: system -> {tIoU threshold in [0, 1]: R@1 in [0, 1]}.
         highlight: the system drawn thick and on top, or None.
+        bands: system -> {threshold: (low, high)}, shaded around its line, for instance the 95 %
+            interval over runs; its thresholds are those of the row. A system may have none. What
+            lies outside [0, 1] is cut off.
         title: written above the panel.
 
     Raises:
-        ValueError: no rows, an empty row, a number outside [0, 1], or `highlight` not in the rows.
+        ValueError: no rows, an empty row, a number outside [0, 1], `highlight` not in the rows, or
+            a band of no row, at other thresholds than its row, or with low above high.
 
     Example:
         >>> rows = {"chance": {0.5: 0.16, 0.7: 0.06}, "dynamic_tuned": {0.5: 0.6, 0.7: 0.5}}
@@ -74,8 +80,9 @@ def plot_recall_over_tiou(
     if highlight is not None and highlight not in rows:
         raise ValueError(f"highlight: {highlight!r} is not among the rows {sorted(rows)}")
     curves = {name: _recall_curve(name, row) for name, row in rows.items()}
+    shades = {name: _recall_band(name, band, curves) for name, band in (bands or {}).items()}
 
-    figure = new_figure(8.0, 4.5, title)
+    figure = new_figure(8.0, max(4.5, 0.6 + _LEGEND_LINE * len(rows)), title)
     axes = figure.subplots()
     clean_axes(axes)
     axes.grid(color=GRID_GREY)
@@ -83,9 +90,14 @@ def plot_recall_over_tiou(
     for name in sorted(curves, key=lambda name: -float(curves[name][1].mean())):
         thresholds, recalls = curves[name]
         axes.plot(thresholds, recalls, label=name.replace("_", " "), **styles[name])
+        if name in shades:
+            low, high = shades[name]
+            colour = styles[name]["color"]
+            axes.fill_between(thresholds, low, high, color=colour, alpha=0.15, linewidth=0)
     ticks = np.unique(np.concatenate([thresholds for thresholds, _ in curves.values()]))
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    highest = max(float(recalls.max()) for _, recalls in curves.values())
+    tops = [recalls for _, recalls in curves.values()] + [high for _, high in shades.values()]
+    highest = max(float(top.max()) for top in tops)
     axes.set_ylim(0.0, min(1.02, max(1.1 * highest, 0.05)))
     axes.set_xlabel("tIoU threshold", fontsize=TEXT_SIZE)
     axes.set_ylabel("R@1 (share of query-reference pairs)", fontsize=TEXT_SIZE)
@@ -153,6 +165,22 @@ def _recall_curve(name: str, row: Mapping[float, float]) -> tuple[Any, Any]:
     if points.min() < 0.0 or points.max() > 1.0:
         raise ValueError(f"row {name!r}: tIoU and R@1 lie in [0, 1], found {dict(row)}")
     return points[:, 0], points[:, 1]
+
+
+def _recall_band(
+    name: str, band: Mapping[float, tuple[float, float]], curves: Mapping[str, tuple[Any, Any]]
+) -> tuple[Any, Any]:
+    """Lower and upper edge of a row's band in increasing order of the thresholds, in [0, 1]."""
+    if name not in curves:
+        raise ValueError(f"band {name!r} is of none of the rows {sorted(curves)}")
+    thresholds = curves[name][0].tolist()
+    edges = {float(tiou): edge for tiou, edge in band.items()}
+    if sorted(edges) != thresholds:
+        raise ValueError(f"band {name!r}: at {sorted(edges)}, wanted its row's {thresholds}")
+    low, high = to_array([edges[tiou] for tiou in thresholds], f"band {name!r}").T
+    if (low > high).any():
+        raise ValueError(f"band {name!r}: low above high in {dict(band)}")
+    return low.clip(0.0, 1.0), high.clip(0.0, 1.0)
 
 
 def _row_styles(names: Sequence[str], highlight: str | None) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Losses over a batch of pair graphs."""
+"""Losses over a batch of training samples."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter, softmax
 
-from gnnreloc.models.graph_relocalizer import PairScores
+from gnnreloc.data.sequence_set import END, START
+from gnnreloc.models.cross_gated_bilinear import StepLabels
+from gnnreloc.models.pair_network import PairScores
 from gnnreloc.nn import encode_offsets
 from gnnreloc.nn.regression_head import MAX_LOG_LENGTH
 
-LossName = Literal["ranking", "triplet", "regression", "sparsity"]
+LossName = Literal["ranking", "triplet", "regression", "sparsity", "labels"]
 
 
 def ranking_loss(scores: Tensor, overlap: Tensor, pair: Tensor, temperature: float) -> Tensor:
@@ -100,9 +102,32 @@ def regression_loss(
     return distance.sum(dim=1).mean()
 
 
+def labels_loss(logits: Tensor, labels: Tensor, boundary_weight: float = 10.0) -> Tensor:
+    r"""Weighted cross-entropy of the labels of reference steps.
+
+    .. math::
+        L = - \frac{\sum_i w_{y_i} \log p_i(y_i)}{\sum_i w_{y_i}}
+
+    Feng et al., "Video Re-localization" (2018): there are few boundary steps, so each weighs 10.
+
+    Args:
+        logits: of start, end, inside and outside, ``[n, 4]``.
+        labels: the true label of every step, int64 ``[n]``.
+        boundary_weight: weight of a step that is a start or an end; the others have 1.
+
+    Example:
+        >>> sure = torch.tensor([[9.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+        >>> round(labels_loss(sure, torch.tensor([0, 3])).item(), 4)  # log(4) / 11, and nearly 0
+        0.1264
+    """
+    weights = logits.new_ones(logits.size(1))
+    weights[[START, END]] = boundary_weight
+    return torch.nn.functional.cross_entropy(logits, labels, weights)
+
+
 def compute_losses(
     names: Iterable[LossName],
-    out: PairScores,
+    out: PairScores | StepLabels,
     batch: Data,
     *,
     margin: float = 0.5,
@@ -113,14 +138,16 @@ def compute_losses(
     """The named losses of a batch.
 
     Args:
-        names: which losses.
+        names: which losses; a sequence labeller has ``labels`` alone.
         out: what the network says.
-        batch: the pair graphs.
+        batch: the samples.
         margin: of the triplet loss.
         target_temperature: of the ranking loss.
         positive_overlap: of the regression loss.
         beta: of the regression loss.
     """
+    if isinstance(out, StepLabels):
+        return {"labels": labels_loss(out.logits, batch.labels)}
     losses: dict[LossName, Tensor] = {}
     for name in names:
         if name == "ranking":

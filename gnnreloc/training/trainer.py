@@ -170,7 +170,8 @@ class Trainer:
         for loss in (name for option in self.optimizers for name in option.losses):
             if loss not in model.losses:
                 raise InputError(
-                    f"{type(model).__name__} has no loss {loss!r}; it has: {', '.join(model.losses)}"
+                    f"{type(model).__name__} has no loss {loss!r}; it has: "
+                    + ", ".join(model.losses)
                 )
         known = {"trainer": self.describe(), **(identity or {})}
         data = model.training_set(

@@ -126,6 +126,28 @@ def test_figures_before_refinement() -> None:
     assert result.summary["miou"] == 1.0 and result.unrefined["miou"] == 0.25
 
 
+def test_filtered_takes_away_the_candidates_that_fit_somewhat() -> None:
+    # tIoU of the candidates with the truth [0, 4], [8, 16]: 0.5, 0.25, 0.75, 0.
+    candidates = [(0.0, 2.0), (0.0, 1.0), (8.0, 14.0), (5.0, 7.0)]
+    moved = [(0.0, 4.0), (3.0, 4.0), (8.0, 16.0), (5.0, 6.0)]
+    result = evaluate(Fixed(moved, candidates), CORPUS, [PAIR])
+    assert result.summary["miou"] == 1.0 and result.unrefined["miou"] == 0.5
+    # The first is gone whatever refinement makes of it; (0, 1) stays, because it is a clear miss.
+    assert result.filtered["miou"] == result.filtered_unrefined["miou"] == 0.25
+    assert result.filtered["r5"]["0.95"] == 1.0 and result.filtered_unrefined["r5"]["0.7"] == 1.0
+    edges = evaluate(Fixed([(0.0, 2.8), (0.0, 1.2)]), CORPUS, [PAIR])  # 0.7 stays, 0.3 goes
+    assert edges.filtered["r5"]["0.6"] == 1.0 and edges.filtered["miou"] == pytest.approx(0.7)
+    nothing = evaluate(Fixed([(0.0, 2.0)]), CORPUS, [PAIR])
+    assert nothing.filtered["miou"] == 0.0 and nothing.predictions["tiou_filtered"].item() == 0.0
+
+
+def test_filtered_is_the_open_protocol_for_moments_of_a_system_s_own() -> None:
+    system = Fixed([(0.0, 2.0)])
+    system.ranks_proposals = False
+    result = evaluate(system, CORPUS, [PAIR])
+    assert result.filtered == result.summary and result.summary["miou"] == 0.5
+
+
 def test_a_row_stands_beside_the_truth_that_it_fits_best() -> None:
     (row,) = evaluate(Fixed([(7.0, 15.0), (0.0, 4.0)]), CORPUS, [PAIR]).predictions.to_dict(
         "records"
@@ -138,6 +160,9 @@ def test_a_row_stands_beside_the_truth_that_it_fits_best() -> None:
         "true_start": 8.0,
         "true_end": 16.0,
         "tiou": 7 / 9,
+        "tiou_unrefined": 7 / 9,
+        "tiou_filtered": 7 / 9,
+        "tiou_filtered_unrefined": 7 / 9,
         "query_video": "a",
         "query_start": 2.0,
         "query_end": 6.0,

@@ -145,3 +145,88 @@ def test_bad_runs_name_the_culprit(values: list[float], confidence: float, culpr
 def test_bad_pairs_name_the_culprit(b: list[float], options: dict[str, Any], culprit: str) -> None:
     with pytest.raises(InputError, match=culprit):
         paired_bootstrap([0.0, 1.0], b, **options)
+
+
+def test_seeds_of_a_split_are_averaged_first() -> None:
+    # By hand: the splits have means .5, .7 and .9 whatever the number of their seeds.
+    values, splits = [0.4, 0.6, 0.7, 0.85, 0.95, 0.9], ["a", "a", "b", "c", "c", "c"]
+    assert mean_interval(values, groups=splits) == pytest.approx(mean_interval([0.5, 0.7, 0.9]))
+    shuffled = [3, 0, 5, 2, 4, 1]
+    again = mean_interval([values[i] for i in shuffled], groups=[splits[i] for i in shuffled])
+    assert again == pytest.approx(mean_interval([0.5, 0.7, 0.9]))
+
+
+def test_one_split_has_the_interval_of_its_seeds_and_one_run_none() -> None:
+    values = [0.4, 0.5, 0.9]
+    assert mean_interval(values, groups=[2, 2, 2]) == mean_interval(values)
+    assert math.isnan(mean_interval([0.4], groups=[0]).low)
+
+
+def test_labels_are_of_any_kind() -> None:
+    values = [0.1, 0.3, 0.6, 0.8]
+    wanted = mean_interval([0.2, 0.7])
+    for labels in ([(0, "q"), (0, "q"), (1, "q"), (1, "q")], torch.tensor([3, 3, 1, 1])):
+        assert mean_interval(values, groups=labels) == pytest.approx(wanted)
+    assert mean_interval(values, groups=np.array([3, 3, 1, 1])) == pytest.approx(wanted)
+
+
+def test_grouped_interval_covers_the_truth_where_seeds_share_a_split() -> None:
+    # run = true mean + effect of the split + noise of the seed; the truth is known, .5.
+    generator = np.random.default_rng(6)
+    simulations, splits, seeds = 2000, 4, 3
+    effect = generator.normal(0.0, 0.06, (simulations, splits, 1))
+    runs = 0.5 + effect + generator.normal(0.0, 0.03, (simulations, splits, seeds))
+    labels = np.repeat(np.arange(splits), seeds)
+
+    def coverage(groups: Any) -> float:
+        intervals = [mean_interval(run.ravel(), groups=groups) for run in runs]
+        return float(np.mean([low <= 0.5 <= high for _, low, high in intervals]))
+
+    # Three standard errors of a share of .95 over 2000 simulations are .015.
+    assert coverage(labels) == pytest.approx(0.95, abs=0.015)
+    assert coverage(None) < 0.85
+
+
+def correlated_pairs(
+    generator: np.random.Generator, truth: float
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Hits of two systems, a mean over two seeds, on 60 queries of 5 pairs, and the queries.
+
+    A query suits one system or the other: its chance of a hit differs by a shift of its own, which
+    all its pairs and seeds share; the mean difference of the chances is the truth.
+    """
+    shift = np.repeat(generator.uniform(-0.3, 0.3, 60), 5)
+    first = (generator.random((2, 300)) < 0.5 + truth + shift).mean(axis=0)
+    second = (generator.random((2, 300)) < 0.5 - shift).mean(axis=0)
+    return first, second, np.repeat(np.arange(60), 5)
+
+
+def test_bootstrap_of_queries_covers_the_known_difference_and_that_of_pairs_does_not() -> None:
+    generator = np.random.default_rng(7)
+    by_query = by_pair = 0
+    simulations = 400
+    for seed in range(simulations):
+        a, b, queries = correlated_pairs(generator, 0.1)
+        result = paired_bootstrap(a, b, queries, resamples=400, seed=seed)
+        by_query += result["low"] <= 0.1 <= result["high"]
+        result = paired_bootstrap(a, b, resamples=400, seed=seed)
+        by_pair += result["low"] <= 0.1 <= result["high"]
+    # Three standard errors are .033; percentile intervals of 60 groups are a little too narrow.
+    assert by_query / simulations == pytest.approx(0.945, abs=0.035)
+    assert by_pair / simulations < 0.85
+
+
+def test_p_values_of_level_systems_are_about_uniform() -> None:
+    generator = np.random.default_rng(8)
+    p_values = []
+    for seed in range(400):
+        a, b, queries = correlated_pairs(generator, 0.0)
+        p_values.append(paired_bootstrap(a, b, queries, resamples=400, seed=seed)["p_value"])
+    for level in (0.05, 0.25, 0.5, 0.75):
+        deviation = math.sqrt(level * (1 - level) / 400)
+        assert np.mean(np.array(p_values) <= level) == pytest.approx(level, abs=3.5 * deviation)
+
+
+def test_every_run_needs_a_group() -> None:
+    with pytest.raises(InputError, match=r"groups: shape \[1\]; wanted \[2\]"):
+        mean_interval([0.5, 0.6], groups=[0])

@@ -73,8 +73,8 @@ class Script:
 
     def options(self, *arguments: object) -> Any:
         """The options that the script would run with."""
-        recipe, dataset, rest = self.module.choose_first([str(item) for item in arguments])
-        return self.module.build_parser(recipe, dataset).parse_args(rest)
+        choice, rest = self.module.choose_first([str(item) for item in arguments])
+        return self.module.build_parser(choice).parse_args(rest)
 
 
 @pytest.fixture(scope="session")

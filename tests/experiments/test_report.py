@@ -48,8 +48,8 @@ def test_table_shows_every_row_with_its_figures(report, capsys, monkeypatch, col
         for name, value in (("FORCE_COLOR", "1"), ("TERM", "dumb"), ("COLUMNS", str(columns))):
             monkeypatch.setenv(name, value)
     metrics = {
-        **{"system": "khop_n3_k123", "dataset": "fir", "protocol": "open", "split": 2, "seed": 7},
-        **{"pairs": 31, "unrefined": summary(0.4), "wrong_class_query": summary(0.2)},
+        **{"system": "khop_n3_k123", "dataset": "fir", "split": 2, "seed": 7, "pairs": 31},
+        **{"unrefined": summary(0.4), "filtered": summary(0.5), "wrong_class_query": summary(0.2)},
         "baselines": {"chance": summary(0.15), "oracle": summary(0.85)},
         **summary(0.6),
     }
@@ -68,6 +68,7 @@ def test_table_shows_every_row_with_its_figures(report, capsys, monkeypatch, col
         ["chance", "0.150"],
         ["oracle", "0.850"],
         ["wrong-class query", "0.200"],
+        ["filtered (leaks)", "0.500"],
         ["before refinement", "0.400"],
     ]
     assert "fir, split 2, seed 7: 31 pairs of unseen classes, protocol open" in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -9,20 +10,31 @@ import torch
 
 from gnnreloc.data import Features
 from gnnreloc.errors import InputError
-from gnnreloc.models import GraphRelocalizer, Oracle, Relocalizer, create_model, list_models
+from gnnreloc.models import (
+    GraphRelocalizer,
+    Oracle,
+    Relocalizer,
+    create_model,
+    list_models,
+    model_builder,
+)
 
 GRAPHS = ("dynamic", "khop", "complete", "identity", "hybrid")
 SMALL = {"in_channels": 4, "hidden_channels": 8, "timesteps": 3}
 
 
 def options(name: str) -> dict[str, Any]:
-    """What a system needs beside its name."""
-    return dict(SMALL) if name in GRAPHS else {}
+    """What a system needs beside its name, and what makes it small."""
+    known = inspect.signature(model_builder(name)[0]).parameters
+    return {option: value for option, value in SMALL.items() if option in known}
 
 
-def test_every_system_has_a_name_and_a_line() -> None:
+def test_every_row_of_the_tables_has_a_name_and_a_line() -> None:
     content_free = {"chance", "random_proposal", "longest_proposal", "whole_reference", "oracle"}
-    assert content_free | {"training_free", *GRAPHS} <= set(list_models())
+    published = {"frame_level", "video_level", "sst", "cross_gated_bilinear", "aft_srm"}
+    fixed = {f"khop_n{n}_k{k}" for n in (1, 2, 3) for k in ("1", "12", "123")}
+    fixed |= {"khop_cnn_n1_k1", "khop_cnn_n2_k123"}
+    assert content_free | published | fixed | {"training_free", *GRAPHS} == set(list_models())
     lines = list(list_models().values())
     assert all(lines) and len(set(lines)) == len(lines)
 
@@ -51,9 +63,20 @@ def test_the_name_is_the_graph(name: str) -> None:
     assert model.graph == name
 
 
+def test_a_row_of_the_table_is_its_graph() -> None:
+    model = create_model("khop_n2_k12", **SMALL)
+    assert isinstance(model, GraphRelocalizer)
+    assert (model.graph, model.hops, len(model.convolutions)) == ("khop", (1, 2), 2)
+    assert model.encoder.kind == "bilstm"
+    other = create_model("khop_cnn_n2_k123", **SMALL)
+    assert isinstance(other, GraphRelocalizer)
+    assert (other.hops, other.encoder.kind) == ((1, 2, 3), "cnn")
+
+
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
+        ("khop_n2_k12", {**SMALL, "layers": 3}, "'khop_n2_k12' is made with layers 2"),
         ("dynamik", {}, "unknown model 'dynamik'; known are: chance, "),
         ("chance", {"speed": 3}, "model 'chance': .*speed"),
         ("khop", {}, "model 'khop': .*in_channels"),

@@ -107,6 +107,51 @@ def test_bad_rows_are_named(
         plot_recall_over_tiou(rows, highlight=highlight)
 
 
+BANDS = {
+    "chance": {0.5: (-0.04, 0.36), 0.7: (0.05, 0.07), 0.9: (0.01, 0.01)},
+    "dynamic_tuned": {0.9: (0.2, 0.3), 0.5: (0.55, 0.65), 0.7: (0.4, 0.6)},
+}
+
+
+def test_bands_lie_around_their_lines_and_inside_the_unit_interval() -> None:
+    axes = plot_recall_over_tiou(ROWS, highlight="dynamic_tuned", bands=BANDS).axes[0]
+    shades = {to_rgb(shade.get_facecolor()[0][:3]): shade for shade in axes.collections}
+    assert len(shades) == 2
+    edges = {
+        "dynamic tuned": [(0.5, 0.55, 0.65), (0.7, 0.4, 0.6), (0.9, 0.2, 0.3)],
+        "chance": [(0.5, 0.0, 0.36), (0.7, 0.05, 0.07), (0.9, 0.01, 0.01)],
+    }
+    for name, wanted in edges.items():
+        shade = shades[to_rgb(lines_of(axes)[name].get_color())]
+        corners = {(float(x), float(y)) for x, y in shade.get_paths()[0].vertices}
+        assert corners == {(x, y) for x, low, high in wanted for y in (low, high)}
+    assert len(axes.lines) == len(ROWS)
+
+
+def test_the_axis_reaches_the_top_of_the_highest_band() -> None:
+    row = {"khop_n1_k1": {0.5: 0.5, 0.7: 0.4}}
+    wide = {"khop_n1_k1": {0.5: (0.1, 0.9), 0.7: (0.2, 0.6)}}
+    without = plot_recall_over_tiou(row, highlight=None).axes[0]
+    assert without.get_ylim()[1] < 0.9
+    assert plot_recall_over_tiou(row, highlight=None, bands=wide).axes[0].get_ylim()[1] >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        ({"sst": BANDS["chance"]}, "band 'sst' is of none of the rows"),
+        ({"chance": {0.5: (0.1, 0.2)}}, r"band 'chance': at \[0.5\], wanted .*0.7"),
+        ({"chance": BANDS["chance"] | {0.7: (0.3, 0.2)}}, "band 'chance': low above high"),
+        ({"chance": BANDS["chance"] | {0.7: (float("nan"), 0.2)}}, "band 'chance'.*nan"),
+    ],
+)
+def test_bad_bands_are_named(
+    bands: dict[str, dict[float, tuple[float, float]]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_recall_over_tiou(ROWS, highlight=None, bands=bands)
+
+
 def training_log(epochs: int) -> pd.DataFrame:
     epoch = np.arange(1, epochs + 1)
     return pd.DataFrame(

@@ -1,0 +1,133 @@
+"""The report of a comparison: terminal, Markdown, LaTeX, CSV files and figure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+from gather import Run, View, classes_table, differences_table, runs_table
+from rich.box import HORIZONTALS
+from rich.console import Console
+from rich.table import Table
+from tables import Block, Report, intervals, make_report
+
+from gnnreloc.atomic_write import atomic_write
+from gnnreloc.evaluation import THRESHOLDS
+from gnnreloc.plotting import plot_recall_over_tiou, save_figure
+
+
+def write_tables(
+    folder: Path, runs: Sequence[Run], view: View, against: str, console: Console
+) -> str:
+    """Write every table and the figure beside the folder of the runs, and print the table.
+
+    Args:
+        folder: folder of the runs, named after the data set.
+        runs: the finished runs.
+        view: which of their figures are shown.
+        against: the system that the others are compared with.
+        console: where the table is printed.
+
+    Returns:
+        The path of all files without their endings.
+    """
+    dataset = folder.name
+    table = runs_table(runs, view)
+    differences = differences_table(runs, view, against)
+    report = make_report(dataset, table, differences, view, against)
+    texts = {
+        ".csv": table.to_csv(index=False),
+        "_classes.csv": classes_table(runs, view).to_csv(index=False),
+        "_differences.csv": differences.to_csv(index=False),
+        ".md": markdown(report),
+        ".tex": latex(report),
+    }
+    stem = f"{folder}{view.suffix}"
+    for ending, text in texts.items():
+        with atomic_write(stem + ending) as file:
+            file.write(text.encode())
+    curves, bands = _curves(table)
+    highlight = against if against in curves else None
+    figure = plot_recall_over_tiou(curves, highlight=highlight, bands=bands, title=report.title)
+    save_figure(figure, f"{stem}.png")
+    print_report(report, console)
+    return stem
+
+
+def _curves(
+    table: pd.DataFrame,
+) -> tuple[dict[str, dict[float, float]], dict[str, dict[float, tuple[float, float]]]]:
+    """R@1 over tIoU of every system, and the intervals of those that have one."""
+    curves: dict[str, dict[float, float]] = {}
+    bands: dict[str, dict[float, tuple[float, float]]] = {}
+    for system, figures in intervals(table).items():
+        points = {level: figures[f"r1_{level:g}"] for level in THRESHOLDS}
+        curves[system] = {level: point.mean for level, point in points.items()}
+        if not math.isnan(points[THRESHOLDS[0]].low):
+            bands[system] = {level: (point.low, point.high) for level, point in points.items()}
+    return curves, bands
+
+
+def print_report(report: Report, console: Console) -> None:
+    """The report on the terminal, at most 120 columns wide."""
+    for place, block in enumerate(report.blocks):
+        title = None if place else report.title
+        table = Table(title=title, box=HORIZONTALS, padding=0, show_edge=False)
+        table.add_column("system", no_wrap=True)
+        for name in block.header:
+            table.add_column(name, justify="right", no_wrap=True)
+        for number, row in enumerate(block.rows):
+            if number in _starts(block):
+                table.add_section()
+            name, style = (row.name, None) if row.name else ("  published", "dim")
+            table.add_row(name, *row.cells, style=style)
+        console.print(table)
+    for note in report.notes:
+        console.print(note, markup=False, highlight=False)
+
+
+def markdown(report: Report) -> str:
+    """The report in Markdown."""
+    lines = [f"## {report.title}", ""]
+    for block in report.blocks:
+        lines.append(f"| {' | '.join(['system', *block.header])} |")
+        lines.append(f"| --- |{' ---: |' * len(block.header)}")
+        for row in block.rows:
+            lines.append(f"| {' | '.join([row.name or '*published*', *row.cells])} |")
+        lines.append("")
+    return "\n".join([*lines, *(f"- {note}" for note in report.notes), ""])
+
+
+def latex(report: Report) -> str:
+    r"""The report as a ``table*`` to ``\input`` in a document that loads ``booktabs``."""
+    lines = [
+        r"\begin{table*}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{_escape('. '.join([report.title, ' '.join(report.notes)]))}}}",
+    ]
+    for block in report.blocks:
+        lines += [rf"\begin{{tabular}}{{l{'r' * len(block.header)}}}", r"\toprule"]
+        lines += [" & ".join(map(_escape, ["system", *block.header])) + r" \\", r"\midrule"]
+        for number, row in enumerate(block.rows):
+            if number in _starts(block):
+                lines.append(r"\midrule")
+            cells = [_escape(cell) for cell in (row.name, *row.cells)]
+            lines.append(" & ".join([cells[0] or r"\quad published", *cells[1:]]) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}\par\medskip"]
+    return "\n".join([*lines, r"\end{table*}", ""])
+
+
+def _starts(block: Block) -> set[int]:
+    """The rows before which a rule is drawn."""
+    pairs = enumerate(pairwise(block.rows), start=1)
+    return {number for number, (before, row) in pairs if before.section != row.section}
+
+
+def _escape(text: str) -> str:
+    text = re.sub(r"([&%_#$])", r"\\\1", text)
+    text = re.sub(r"(?<!\d)([-+])(?=[.\d])", r"$\1$", text).replace("±", r"$\pm$")
+    return text
