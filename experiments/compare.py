@@ -159,7 +159,9 @@ def compare(options: argparse.Namespace, cells: Sequence[Cell], script: Path, lo
     runs = gather(folder)
     if runs:
         view = View(options.protocol, options.refinement == "on")
-        stem = write_tables(folder, runs, view, options.against, console)
+        # A narrow terminal wraps the lines of the table, which is better than to cut its figures.
+        wide = Console(width=max(120, console.width))
+        stem = write_tables(folder, runs, view, options.against, wide)
         _say(console, f"written: {stem}.csv, _classes.csv, _differences.csv, .md, .tex, .png")
     for outcome in failed:
         _say(console, f"failed: {outcome.cell}: {outcome.failure} ({outcome.cell.folder})")

@@ -106,9 +106,12 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
         metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         with (folder / "predictions.csv").open(encoding="utf-8") as file:
             whole = sum(1 for _ in file) == metrics["pairs"] + 1
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return None
-    return metrics if whole and (folder / "config.yaml").is_file() else None
+    # An older version of run.py wrote no filtered figures.
+    return (
+        metrics if whole and "filtered" in metrics and (folder / "config.yaml").is_file() else None
+    )
 
 
 def write_options(cell: Cell) -> None:

@@ -85,7 +85,7 @@ def print_report(report: Report, console: Console) -> None:
                 table.add_section()
             name, style = (row.name, None) if row.name else ("  published", "dim")
             table.add_row(name, *row.cells, style=style)
-        console.print(table)
+        console.print(table, "")
     for note in report.notes:
         console.print(note, markup=False, highlight=False)
 

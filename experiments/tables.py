@@ -159,7 +159,8 @@ def _notes(
     half = "±: half of the 95 % interval (Student t) over"
     notes = ["R@1: share of pairs whose first moment has a tIoU strictly above the column's."]
     if len(splits) > 1:
-        notes.append(f"{half} {len(splits)} class splits, up to {seeds} seeds of each averaged.")
+        averaged = f", up to {seeds} seeds of each averaged" if seeds > 1 else ""
+        notes.append(f"{half} {len(splits)} class splits{averaged}.")
     elif seeds > 1:
         notes.append(f"{half} up to {seeds} seeds of one split: nothing is said of other classes.")
     else:

@@ -79,9 +79,10 @@ def find_features(root: str | Path, official: OfficialFile, given: str | Path | 
         InputError: if there is more than one of :data:`FEATURE_NAMES`.
     """
     if given is not None:
-        if not Path(given).exists():
-            raise MissingFileError(f"{given} is missing: features names no file and no folder")
-        return Path(given)
+        path = Path(given).expanduser()
+        if not path.exists():
+            raise MissingFileError(f"{path} is missing: features names no file and no folder")
+        return path
     if (Path(root) / official.name).exists():
         return Path(root) / official.name
     found = [Path(root) / name for name in FEATURE_NAMES if (Path(root) / name).exists()]

@@ -27,8 +27,8 @@ class AFTSRM(PairNetwork):
 
     The fusion tensor :math:`[\mathbf{Q}, \tilde{\mathbf{P}}, \mathbf{Q} \odot \tilde{\mathbf{P}},
     | \mathbf{Q} - \tilde{\mathbf{P}} |, \mathbf{S}] \in \mathbb{R}^{T \times (4d + T)}` holds in
-    row :math:`i` also where in the proposal timestep :math:`i` is met. Convolutions over the time of
-    the query and a mean over it make one vector, which score and offsets are read from.
+    row :math:`i` also where in the proposal timestep :math:`i` is met. Convolutions over the query
+    timesteps and their mean make one vector, from which the heads read score and offsets.
 
     Args:
         in_channels: width C of the features.

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from gnnreloc.data.features import Features, resample, resample_clip
+from gnnreloc.data.features import Features, resample_clip
+from gnnreloc.data.sequence_set import pool_rows
 from gnnreloc.errors import InputError
 from gnnreloc.models.relocalizer import Moments, Relocalizer
 from gnnreloc.proposals import nms_1d
@@ -33,7 +34,9 @@ class FrameLevel(Relocalizer):
 
     Args:
         alignment: ``diagonal``, the straight path (:func:`diagonal_scores`), or ``dtw``, the best
-            monotone path (:func:`warped_scores`).
+            monotone path (:func:`warped_scores`). Which is better depends on the data: ``dtw`` has the
+            higher mean R@1 over tIoU 0.5 to 0.9 on validation classes of ``bandai``, ``diagonal``
+            on those of ``synthetic``, by less.
         timesteps: number of timesteps T of the query.
         shortest: length of the shortest segment, in lengths of the query.
         longest: length of the longest segment, in lengths of the query.
@@ -91,19 +94,16 @@ class FrameLevel(Relocalizer):
                 f"the query has {query.num_channels} feature channels, the reference "
                 f"{reference.num_channels}"
             )
-        group = math.ceil(reference.num_steps / self.max_rows)
-        rows = _average(reference, group)
+        rows = pool_rows(reference, math.ceil(reference.num_steps / self.max_rows))
         clip = resample_clip(query, self.timesteps)
-        cosines = torch.nn.functional.normalize(clip, dim=-1) @ (
-            torch.nn.functional.normalize(rows, dim=-1).T
-        )
-        step = group * reference.step
+        unit = torch.nn.functional.normalize
+        cosines = unit(clip, dim=-1) @ unit(rows.values, dim=-1).T
         # Rounded, so that 7.2 s are 72 rows of 0.1 s and not a hair more.
-        length = round(query.duration / step, 6)
-        segments = all_segments(len(rows), length * self.shortest, length * self.longest)
+        length = round(query.duration / rows.step, 6)
+        segments = all_segments(rows.num_steps, length * self.shortest, length * self.longest)
         align = diagonal_scores if self.alignment == "diagonal" else warped_scores
         scores = align(cosines, segments)
-        seconds = (reference.offset + segments.double() * step).clamp(max=reference.duration)
+        seconds = (rows.offset + segments.double() * rows.step).clamp(max=reference.duration)
         kept = nms_1d(seconds, scores, MAX_OVERLAP, max_keep=self.max_moments)
         return Moments.ranked(seconds[kept], scores[kept])
 
@@ -217,13 +217,3 @@ def warped_scores(cosines: Tensor, segments: Tensor) -> Tensor:
         if high == timesteps:
             sums[diagonal - timesteps + 1] = last[timesteps]
     return sums[lengths - 1, which] / (timesteps + lengths)
-
-
-def _average(features: Features, group: int) -> Tensor:
-    """Means of groups of rows, ``[ceil(n / group), C]``; the last group may be smaller."""
-    if group == 1:
-        return features.values
-    edges = torch.arange(0, features.num_steps + group, group, dtype=torch.float64)
-    edges = features.offset + edges.clamp(max=features.num_steps) * features.step
-    segments = torch.stack([edges[:-1], edges[1:]], dim=1)
-    return resample(features, segments, 1, "pool")[:, 0]

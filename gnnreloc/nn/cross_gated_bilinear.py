@@ -66,10 +66,9 @@ class CrossGatedBilinearMatching(torch.nn.Module):
         for module in self.children():
             if isinstance(module, torch.nn.Linear):
                 module.reset_parameters()
-        # A bilinear form of entries of variance 1 then has variance 1.
-        torch.nn.init.normal_(
-            self.factors.weight, std=(self.in_channels * math.sqrt(self.rank)) ** -0.5
-        )
+        # A form of independent entries of variance 1 then has variance 1.
+        deviation = (self.in_channels * math.sqrt(self.rank)) ** -0.5
+        torch.nn.init.normal_(self.factors.weight, std=deviation)
         torch.nn.init.zeros_(self.bias)
 
     def attention(self, query: Tensor, reference: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -41,6 +41,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "*")
 _NOT_LOSSES = ("epoch", "step", "seconds")
 _WIDE_RANGE = 30.0
 _LEGEND_LINE = 0.22  # inches
+_FEW_BANDS = 6
 _FEW_EPOCHS = 30
 
 
@@ -60,14 +61,13 @@ def plot_recall_over_tiou(
     Args:
         rows: system -> {tIoU threshold in [0, 1]: R@1 in [0, 1]}.
         highlight: the system drawn thick and on top, or None.
-        bands: system -> {threshold: (low, high)}, shaded around its line, for instance the 95 %
-            interval over runs; its thresholds are those of the row. A system may have none. What
-            lies outside [0, 1] is cut off.
+        bands: system -> {threshold: (low, high)} at the thresholds of its row, shaded around its
+            line and cut off at 0 and 1, for instance the 95 % interval; a system may have none.
         title: written above the panel.
 
     Raises:
         ValueError: no rows, an empty row, a number outside [0, 1], `highlight` not in the rows, or
-            a band of no row, at other thresholds than its row, or with low above high.
+            a band that does not fit its row or has low above high.
 
     Example:
         >>> rows = {"chance": {0.5: 0.16, 0.7: 0.06}, "dynamic_tuned": {0.5: 0.6, 0.7: 0.5}}
@@ -91,13 +91,14 @@ def plot_recall_over_tiou(
         thresholds, recalls = curves[name]
         axes.plot(thresholds, recalls, label=name.replace("_", " "), **styles[name])
         if name in shades:
-            low, high = shades[name]
-            colour = styles[name]["color"]
-            axes.fill_between(thresholds, low, high, color=colour, alpha=0.15, linewidth=0)
+            # The more bands overlap, the fainter each of them.
+            alpha = 0.2 if name == highlight else 0.15 * min(1.0, _FEW_BANDS / len(shades))
+            axes.fill_between(
+                thresholds, *shades[name], fc=styles[name]["color"], alpha=alpha, lw=0
+            )
     ticks = np.unique(np.concatenate([thresholds for thresholds, _ in curves.values()]))
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    tops = [recalls for _, recalls in curves.values()] + [high for _, high in shades.values()]
-    highest = max(float(top.max()) for top in tops)
+    highest = max(float(top.max()) for _, top in (*curves.values(), *shades.values()))
     axes.set_ylim(0.0, min(1.02, max(1.1 * highest, 0.05)))
     axes.set_xlabel("tIoU threshold", fontsize=TEXT_SIZE)
     axes.set_ylabel("R@1 (share of query-reference pairs)", fontsize=TEXT_SIZE)
@@ -170,17 +171,17 @@ def _recall_curve(name: str, row: Mapping[float, float]) -> tuple[Any, Any]:
 def _recall_band(
     name: str, band: Mapping[float, tuple[float, float]], curves: Mapping[str, tuple[Any, Any]]
 ) -> tuple[Any, Any]:
-    """Lower and upper edge of a row's band in increasing order of the thresholds, in [0, 1]."""
+    """Lower and upper edge of a row's band, by threshold, in [0, 1]."""
     if name not in curves:
         raise ValueError(f"band {name!r} is of none of the rows {sorted(curves)}")
     thresholds = curves[name][0].tolist()
     edges = {float(tiou): edge for tiou, edge in band.items()}
     if sorted(edges) != thresholds:
         raise ValueError(f"band {name!r}: at {sorted(edges)}, wanted its row's {thresholds}")
-    low, high = to_array([edges[tiou] for tiou in thresholds], f"band {name!r}").T
+    low, high = to_array([edges[tiou] for tiou in thresholds], f"band {name!r}").clip(0.0, 1.0).T
     if (low > high).any():
         raise ValueError(f"band {name!r}: low above high in {dict(band)}")
-    return low.clip(0.0, 1.0), high.clip(0.0, 1.0)
+    return low, high
 
 
 def _row_styles(names: Sequence[str], highlight: str | None) -> dict[str, dict[str, Any]]:

@@ -153,10 +153,10 @@ def train_sst(
     seed: int = 0,
     hidden: int = 128,
     anchors: int = 32,
-    epochs: int = 16,
+    epochs: int = 10,
     windows: int = 256,
     batch_size: int = 16,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 5e-3,
     weight_decay: float = 0.01,
 ) -> SSTNetwork:
     r"""Train SST on the moments of subset ``"train"``, whatever their class.

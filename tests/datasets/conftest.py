@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -142,6 +144,17 @@ def bandai_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fir_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with made-up features of untrimmed videos; never change it."""
     return write_fir_files(tmp_path_factory.mktemp("fir"))
+
+
+@pytest.fixture(scope="session")
+def layouts() -> ModuleType:
+    """The module ``official_layouts``, which writes small data sets in the official layouts."""
+    path = Path(__file__).with_name("official_layouts.py")
+    location = importlib.util.spec_from_file_location("official_layouts", path)
+    assert location is not None and location.loader is not None
+    module = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

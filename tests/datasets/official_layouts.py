@@ -117,7 +117,7 @@ def _invented_activitynet(classes: int, videos: int) -> dict[str, Video]:
             low, high = np.clip((np.array([start, end]) + jitter) / duration, 0, 1)
             if high - low > 0.02:
                 proposals.append((float(low), float(high)))
-        part = "validation" if number // classes % 2 else "training"
+        part = "validation" if (number + number // classes) % 2 else "training"
         chosen[f"inv{number:08d}"] = Video(duration, part, moments, proposals)
     return chosen
 

@@ -267,7 +267,7 @@ TINY = [
 
 @pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_to_the_same_tables(tmp_path):
-    systems = ["chance", "longest_proposal", "dynamic_tuned"]
+    systems = ["longest_proposal", "dynamic_tuned"]
     grid = ["--systems", *systems, "--seeds", "0", "1", "--epochs", "2", "--jobs", "2"]
 
     def start(out: str) -> subprocess.Popen[str]:
@@ -307,7 +307,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_tables(tmp_path):
             break
         time.sleep(0.5)
     assert (resumed.returncode, err) == (0, ""), out
-    assert re.match(r"5 runs, [123] of them finished before", out)
+    assert re.match(r"3 runs, [01] of them finished before", out)
     log = (begun.parent / "log.txt").read_text(encoding="utf-8")
     assert sum(line.endswith("--resume") for line in log.splitlines()) == 1
     for ending in (".csv", "_classes.csv", "_differences.csv"):

@@ -117,6 +117,14 @@ def test_a_run_is_finished_when_all_its_files_are_whole(grid, stub, tmp_path):
             assert grid.read_metrics(folder) is None
 
 
+def test_a_run_of_an_older_version_is_not_finished(grid, stub, tmp_path):
+    stub.write_run(tmp_path, "sst", 0, 0, {"tiou": [0.5]})
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    del metrics["filtered"]
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    assert grid.read_metrics(tmp_path) is None
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [

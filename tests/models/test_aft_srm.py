@@ -19,6 +19,7 @@ from gnnreloc.evaluation import evaluate
 from gnnreloc.models.aft_srm import AFTSRM
 from gnnreloc.models.oracle import Oracle
 from gnnreloc.training import OptimizerOptions, Trainer, compute_losses
+from gnnreloc.training.losses import LossName
 
 SEGMENT = torch.tensor([0.0, 4.0], dtype=torch.float64)
 TARGET = torch.tensor([0.5, 4.0], dtype=torch.float64)
@@ -145,10 +146,10 @@ def test_all_losses_train_all_weights(options: dict[str, Any], zeros: bool) -> N
     batch = Batch.from_data_list(graphs_of([0, 0, 1, 1]))
     if zeros:
         batch.x[: len(batch.x) // 2] = 0.0
-    names = ("ranking", "triplet", "regression", "sparsity")
+    names: tuple[LossName, ...] = ("ranking", "triplet", "regression", "sparsity")
     assert model.losses == names
     losses = compute_losses(names, model(batch), batch)
-    (losses["ranking"] + losses["triplet"] + losses["regression"]).backward()  # type: ignore[no-untyped-call]
+    (losses["ranking"] + losses["triplet"] + losses["regression"]).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), name
 

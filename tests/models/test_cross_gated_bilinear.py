@@ -124,13 +124,13 @@ def test_limits_are_those_of_the_training_moments(
     assert found.max().item() == pytest.approx(lengths.max())
 
 
-@pytest.mark.parametrize("rows", [1, 2, 40])
-def test_moments_lie_in_the_reference(rows: int) -> None:
+@pytest.mark.parametrize(("rows", "least"), [(1, 1), (2, 1), (40, 5)])
+def test_moments_lie_in_the_reference(rows: int, least: int) -> None:
     model = build(max_steps=16, max_query_steps=4)
-    model.shortest.fill_(2.0)
+    model.shortest.fill_(2.0)  # longer than a reference of one or two rows
     reference = video(rows, step=0.3, offset=5.0)
     moments = model.localize(video(30), reference)
-    assert len(moments) >= min(rows, 5)
+    assert len(moments) >= least
     assert moments.segments.dtype == torch.float64
     assert (moments.segments[:, 0] >= 5.0).all()
     assert (moments.segments[:, 1] <= reference.duration + 1e-9).all()

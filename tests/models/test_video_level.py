@@ -46,7 +46,8 @@ def test_by_hand() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-        model.lstm.weight_ih_l0[4:6] = torch.eye(2)  # the cell's input; all gates are 1/2
+        weights = dict(model.named_parameters())["lstm.weight_ih_l0"]
+        weights[4:6] = torch.eye(2)  # the cell's input; all gates are 1/2
     query, proposal = torch.tensor([[[0.7, 0.0]], [[0.7, 0.7]]])
     batch = Batch.from_data_list([pair_graph(query, other, SEGMENT) for other in (proposal, query)])
     out = model(batch)

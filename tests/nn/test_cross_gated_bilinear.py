@@ -129,3 +129,11 @@ def test_copies_keep_the_weights() -> None:
 def test_bad_options(sizes: tuple[int, ...], rank: int, name: str) -> None:
     with pytest.raises(ValueError, match=rf"'{name}' must be at least 1 \(got 0\)"):
         build(*sizes, rank=rank)
+
+
+def test_matches_begin_with_the_variance_of_the_clips() -> None:
+    layer = build(64, 256, rank=8)
+    torch.nn.init.constant_(layer.gate_query.bias, 100.0)  # open gates
+    torch.nn.init.constant_(layer.gate_reference.bias, 100.0)
+    query, reference = clips(1, batch=50, channels=64), clips(1, batch=50, channels=64, seed=2)
+    assert layer(query, reference).var().item() == pytest.approx(1.0, rel=0.3)

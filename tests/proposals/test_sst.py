@@ -178,19 +178,19 @@ def test_anchors_reach_the_training_moments(tiny_corpus: Corpus) -> None:
 def test_overfits_a_tiny_corpus(tiny_corpus: Corpus) -> None:
     # Each batch shows every video once, on average.
     options = {"hidden": 64, "anchors": 16, "epochs": 10, "windows": 120, "batch_size": 6}
-    trained = train_sst(tiny_corpus.moments, tiny_corpus.features, learning_rate=5e-3, **options)
+    trained = train_sst(tiny_corpus.moments, tiny_corpus.features, **options)
     videos = tiny_corpus.subset("train")["video"].unique()
     proposals = {name: trained.propose(tiny_corpus.features[name])[0] for name in videos}
     assert max(map(len, proposals.values())) <= 100
     assert found(tiny_corpus, "train", proposals) == 1.0
-    # Among a hundred that is easy: so many random segments find nine in ten, and 16 find half.
+    # Among a hundred that is easy, even at random.
     assert found(tiny_corpus, "train", {name: own[:16] for name, own in proposals.items()}) > 0.85
 
 
 @pytest.mark.slow
 def test_proposals_for_unseen_classes_beat_random_segments() -> None:
-    corpus = synthetic(train_videos=80, test_videos=40)
-    trained = train_sst(corpus.moments, corpus.features, epochs=8, windows=160)
+    corpus = synthetic(train_videos=120, test_videos=40)
+    trained = train_sst(corpus.moments, corpus.features, epochs=8, windows=192)
     videos = corpus.subset("test")["video"].unique()
     rng = np.random.default_rng(0)
     learned, random = {}, {}
@@ -199,8 +199,7 @@ def test_proposals_for_unseen_classes_beat_random_segments() -> None:
         learned[name] = trained.propose(item, max_proposals=15)[0]
         cuts = np.sort(rng.uniform(0.0, item.duration, size=(len(learned[name]), 2)), axis=1)
         random[name] = torch.from_numpy(cuts)
-    print(found(corpus, "test", learned), found(corpus, "test", random))
-    assert found(corpus, "test", learned) > found(corpus, "test", random) + 0.15
+    assert found(corpus, "test", learned) > found(corpus, "test", random) + 0.2
 
 
 def test_only_training_videos_are_read_and_only_their_moments_matter(tiny_corpus: Corpus) -> None:

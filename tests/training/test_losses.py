@@ -13,7 +13,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnreloc.models import PairScores
+from gnnreloc.models.cross_gated_bilinear import StepLabels
 from gnnreloc.training import compute_losses, ranking_loss, regression_loss, triplet_loss
+from gnnreloc.training.losses import labels_loss
 
 NAN = math.nan
 
@@ -141,3 +143,33 @@ def test_compute_losses_hands_each_loss_its_part() -> None:
     expected = regression(out.offsets, positive_overlap=0.55, beta=0.2)
     assert torch.equal(losses["regression"], expected)
     assert list(compute_losses(["triplet"], out, batch)) == ["triplet"]
+
+
+def test_labels_by_hand() -> None:
+    probs = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.2, 0.5, 0.2, 0.1], [0.1, 0.1, 0.4, 0.4]])
+    labels = torch.tensor([0, 1, 3])
+    # Start and end weigh 10 each, outside 1.
+    expected = -(10 * math.log(0.7) + 10 * math.log(0.5) + math.log(0.4)) / 21
+    assert labels_loss(probs.log(), labels).item() == pytest.approx(expected)
+    plain = -(math.log(0.7) + math.log(0.5) + math.log(0.4)) / 3
+    assert labels_loss(probs.log(), labels, boundary_weight=1.0).item() == pytest.approx(plain)
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=st.integers(1, 20), weight=st.floats(0.5, 20.0), seed=st.integers(0, 1000))
+def test_labels_against_numpy(steps: int, weight: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits, labels = rng.normal(scale=3.0, size=(steps, 4)), rng.integers(4, size=steps)
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    weights = np.where(labels < 2, weight, 1.0)
+    expected = -(weights * log_probs[np.arange(steps), labels]).sum() / weights.sum()
+    loss = labels_loss(torch.from_numpy(logits), torch.from_numpy(labels), weight)
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_labels_of_a_sequence_labeller() -> None:
+    logits, labels = torch.randn(5, 4), torch.tensor([3, 0, 2, 1, 3])
+    out = StepLabels(logits, torch.tensor([5]))
+    losses = compute_losses(["labels"], out, Data(labels=labels))
+    assert list(losses) == ["labels"]
+    assert torch.equal(losses["labels"], labels_loss(logits, labels))
