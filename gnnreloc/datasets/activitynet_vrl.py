@@ -84,6 +84,8 @@ def activitynet_vrl(
     columns = (table[name].tolist() for name in ("video", "clip", "first", "beyond"))
     cut_outs = {name: CutOut(*place) for name, *place in zip(*columns, strict=True)}
     path = find_features(root, FEATURES, features)
+    if path.is_dir():
+        raise InputError(f"{path}: found a folder, wanted an HDF5 file to read cut-outs from")
     store = CutOutStore(path, cut_outs, step=SECONDS_PER_UNIT, rows_per_unit=rows_per_unit)
     moments = keep_available(
         table.drop(columns=["first", "beyond"]),

@@ -34,9 +34,9 @@ class FrameLevel(Relocalizer):
 
     Args:
         alignment: ``diagonal``, the straight path (:func:`diagonal_scores`), or ``dtw``, the best
-            monotone path (:func:`warped_scores`). Which is better depends on the data: ``dtw`` has the
-            higher mean R@1 over tIoU 0.5 to 0.9 on validation classes of ``bandai``, ``diagonal``
-            on those of ``synthetic``, by less.
+            monotone path (:func:`warped_scores`). Of the two, ``dtw`` has the higher mean R@1 over
+            tIoU 0.5 to 0.9 on validation classes of ``bandai``, ``diagonal`` on ``synthetic``, by
+            less.
         timesteps: number of timesteps T of the query.
         shortest: length of the shortest segment, in lengths of the query.
         longest: length of the longest segment, in lengths of the query.

@@ -93,9 +93,8 @@ def plot_recall_over_tiou(
         if name in shades:
             # The more bands overlap, the fainter each of them.
             alpha = 0.2 if name == highlight else 0.15 * min(1.0, _FEW_BANDS / len(shades))
-            axes.fill_between(
-                thresholds, *shades[name], fc=styles[name]["color"], alpha=alpha, lw=0
-            )
+            colour = (styles[name]["color"], alpha)
+            axes.fill_between(thresholds, *shades[name], facecolor=colour, linewidth=0)
     ticks = np.unique(np.concatenate([thresholds for thresholds, _ in curves.values()]))
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     highest = max(float(top.max()) for _, top in (*curves.values(), *shades.values()))

@@ -205,6 +205,8 @@ def test_wrong_items_are_named(
 def test_missing_files_and_wrong_options(root: Path, tmp_path: Path, corpus: Corpus) -> None:
     with pytest.raises(InputError, match="split must be 0, got 1"):
         activitynet_vrl(root, split=1)
+    with pytest.raises(InputError, match="found a folder, wanted an HDF5 file"):
+        activitynet_vrl(root, features=tmp_path)
     for name in ("train.json", "val.json", "test.json", C3D):
         with pytest.raises(InputError) as caught:
             activitynet_vrl(tmp_path)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
 
-from gnnreloc.data import Corpus, Features, InMemoryFeatureStore, LazyProposals
+from gnnreloc.data import Corpus, Features, FeatureStore, InMemoryFeatureStore, LazyProposals
 from gnnreloc.errors import InputError
 from gnnreloc.proposals import (
     PROPOSAL_KINDS,
+    ActionnessModel,
+    SSTNetwork,
     corpus_proposals,
     fit_actionness,
     replace_proposals,
     train_sst,
 )
 
+Actionness = Callable[[Features], npt.NDArray[np.float64]]
 LEARNED = ("tag", "windows", "sst")
 
 
@@ -27,7 +33,7 @@ def short_sst(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A short training in place of the full one; the list gets the seed of each."""
     seeds: list[int] = []
 
-    def train(moments, features, *, seed):  # type: ignore[no-untyped-def]
+    def train(moments: pd.DataFrame, features: FeatureStore, *, seed: int) -> SSTNetwork:
         seeds.append(seed)
         options = {"hidden": 8, "anchors": 8, "epochs": 1, "windows": 8, "batch_size": 4}
         return train_sst(moments, features, seed=seed, **options)
@@ -36,7 +42,7 @@ def short_sst(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seeds
 
 
-def training_lengths(corpus: Corpus) -> np.ndarray:
+def training_lengths(corpus: Corpus) -> npt.NDArray[np.float64]:
     table = corpus.subset("train")
     return (table["end"] - table["start"]).to_numpy()
 
@@ -104,7 +110,7 @@ def test_tag_groups_the_actionness_learned_with_the_seed(
 ) -> None:
     seeds: list[int] = []
 
-    def fit(moments, features, *, seed):  # type: ignore[no-untyped-def]
+    def fit(moments: pd.DataFrame, features: FeatureStore, *, seed: int) -> ActionnessModel:
         seeds.append(seed)
         return fit_actionness(moments, features, seed=seed)
 
@@ -119,7 +125,9 @@ def test_tag_groups_the_actionness_learned_with_the_seed(
 def test_where_tag_finds_nothing_the_whole_video_is_left(
     tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent = lambda moments, features, seed: lambda video: np.zeros(video.num_steps)  # noqa: E731
+    def silent(moments: pd.DataFrame, features: FeatureStore, *, seed: int) -> Actionness:
+        return lambda video: np.zeros(video.num_steps)
+
     monkeypatch.setattr(corpus_proposals, "fit_actionness", silent)
     shifted = InMemoryFeatureStore(
         {
