@@ -20,10 +20,10 @@ from gnnreloc.datasets.official_files import (
     find_features,
     keep_available,
 )
-from gnnreloc.datasets.own_tag import OwnTag
 from gnnreloc.datasets.root_files import read_json
 from gnnreloc.datasets.tag_list import TagEntry, read_tag_list
 from gnnreloc.errors import InputError
+from gnnreloc.proposals import TagOnActionness
 
 ANNOTATIONS = OfficialFile(
     "activity_net.v1-2.trainval.json",
@@ -99,13 +99,12 @@ def activitynet12(
     path = find_features(root, FEATURES, features)
     store = open_features(path, durations=durations)
     moments = keep_available(table, store, path=path, source=FEATURES.source, on_missing=on_missing)
+    own_tag = TagOnActionness(moments[moments["subset"] == "train"], store, 0)
     return Corpus(
         name="activitynet12",
         moments=moments,
         features=store,
-        proposals=LazyProposals(
-            moments["video"], _ListedOrTag(listed, durations, OwnTag(moments, store))
-        ),
+        proposals=LazyProposals(moments["video"], _ListedOrTag(listed, durations, own_tag)),
         settings={"split": split, "proposals_from": proposals_from, "on_missing": on_missing}
         | {"left_out_moments": left_out},
     )
@@ -160,7 +159,7 @@ class _ListedOrTag:
     """Video to its listed proposals in seconds, or to TAG's where the list lacks it."""
 
     def __init__(
-        self, listed: Mapping[str, TagEntry], durations: Mapping[str, float], own: OwnTag
+        self, listed: Mapping[str, TagEntry], durations: Mapping[str, float], own: TagOnActionness
     ) -> None:
         self.listed, self.durations, self.own = listed, durations, own
 

@@ -21,8 +21,8 @@ from gnnreloc.datasets.official_files import (
     keep_available,
     read_lines,
 )
-from gnnreloc.datasets.own_tag import OwnTag
 from gnnreloc.errors import InputError
+from gnnreloc.proposals import TagOnActionness
 
 CLASSES = (
     *("BaseballPitch", "BasketballDunk", "Billiards", "CleanAndJerk", "CliffDiving"),
@@ -108,11 +108,12 @@ def thumos14(
     path = find_features(root, FEATURES, features)
     store = open_store(path, dict(zip(table["video"], table["duration"], strict=True)))
     moments = keep_available(table, store, path=path, source=FEATURES.source, on_missing=on_missing)
+    own_tag = TagOnActionness(moments[moments["subset"] == "train"], store, 0)
     return Corpus(
         name="thumos14",
         moments=moments,
         features=store,
-        proposals=LazyProposals(moments["video"], OwnTag(moments, store)),
+        proposals=LazyProposals(moments["video"], own_tag),
         settings={"split": split, "on_missing": on_missing}
         | {"left_out_moments": len(everything) - len(table)},
     )

@@ -104,7 +104,9 @@ def evaluate(
             for name, found in overlaps.items():
                 views[name].append(found)
             if repeat == 0:
-                first = {name: float(found[0]) if len(found) else 0.0 for name, found in overlaps.items()}
+                first = {
+                    name: float(found[0]) if len(found) else 0.0 for name, found in overlaps.items()
+                }
                 rows.append(_row(pair, moments, first))
     refined, unrefined, filtered, filtered_unrefined = (summarize(views[name]) for name in VIEWS)
     return Evaluation(refined, unrefined, filtered, filtered_unrefined, pd.DataFrame(rows))

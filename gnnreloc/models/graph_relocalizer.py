@@ -104,9 +104,7 @@ class GraphRelocalizer(PairNetwork):
         refine: bool = True,
         backend: BackEnd = "dense",
     ) -> None:
-        super().__init__(
-            in_channels, timesteps=timesteps, resampling=resampling, refine=refine
-        )
+        super().__init__(in_channels, timesteps=timesteps, resampling=resampling, refine=refine)
         for name, value, kinds in (
             ("graph", graph, Graph),
             ("pooling", pooling, Pooling),

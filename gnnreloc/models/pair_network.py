@@ -51,7 +51,7 @@ class PairNetwork(TrainableRelocalizer):
         ValueError: if ``in_channels`` or ``timesteps`` is below 1.
     """
 
-    losses = ("ranking", "triplet", "regression", "sparsity")
+    losses: tuple[str, ...] = ("ranking", "triplet", "regression", "sparsity")
 
     def __init__(
         self, in_channels: int, *, timesteps: int, resampling: ResampleMode, refine: bool

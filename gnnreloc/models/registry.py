@@ -82,7 +82,9 @@ def create_model(name: str, **options: Any) -> Relocalizer:
     build, chosen = model_builder(name)
     for option in options:
         if option in chosen:
-            raise InputError(f"model {name!r} is made with {option} {chosen[option]!r}: leave it out")
+            raise InputError(
+                f"model {name!r} is made with {option} {chosen[option]!r}: leave it out"
+            )
     try:
         return build(**chosen, **options)
     except (OverflowError, TypeError, ValueError) as error:

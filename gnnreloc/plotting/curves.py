@@ -174,10 +174,9 @@ def _recall_band(
     if name not in curves:
         raise ValueError(f"band {name!r} is of none of the rows {sorted(curves)}")
     thresholds = curves[name][0].tolist()
-    edges = {float(tiou): edge for tiou, edge in band.items()}
-    if sorted(edges) != thresholds:
-        raise ValueError(f"band {name!r}: at {sorted(edges)}, wanted its row's {thresholds}")
-    low, high = to_array([edges[tiou] for tiou in thresholds], f"band {name!r}").clip(0.0, 1.0).T
+    if sorted(band) != thresholds:
+        raise ValueError(f"band {name!r}: at {sorted(band)}, wanted its row's {thresholds}")
+    low, high = to_array([band[tiou] for tiou in thresholds], f"band {name!r}").clip(0.0, 1.0).T
     if (low > high).any():
         raise ValueError(f"band {name!r}: low above high in {dict(band)}")
     return low, high

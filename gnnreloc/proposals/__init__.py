@@ -1,7 +1,11 @@
 """Candidate moments of a reference video: from actionness, windows or SST, without duplicates."""
 
 from gnnreloc.proposals.actionness import ActionnessModel, fit_actionness
-from gnnreloc.proposals.corpus_proposals import PROPOSAL_KINDS, replace_proposals
+from gnnreloc.proposals.corpus_proposals import (
+    PROPOSAL_KINDS,
+    TagOnActionness,
+    replace_proposals,
+)
 from gnnreloc.proposals.nms import nms_1d
 from gnnreloc.proposals.sst import SSTNetwork, train_sst
 from gnnreloc.proposals.tag import TAG_THRESHOLDS, TAG_TOLERANCES, tag_proposals
@@ -13,6 +17,7 @@ __all__ = [
     "TAG_TOLERANCES",
     "ActionnessModel",
     "SSTNetwork",
+    "TagOnActionness",
     "fit_actionness",
     "geometric_lengths",
     "nms_1d",

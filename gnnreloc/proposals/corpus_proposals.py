@@ -67,8 +67,8 @@ def replace_proposals(corpus: Corpus, kind: str, *, seed: int = 0) -> Corpus:
         raise InputError(f"proposals: seed must be at least 0, got {seed}")
     if kind == "dataset":
         return corpus
-    makers: dict[str, type[_Windows] | type[_Tag] | type[_SST]]
-    makers = {"windows": _Windows, "tag": _Tag, "sst": _SST}
+    makers: dict[str, type[_Windows] | type[TagOnActionness] | type[_SST]]
+    makers = {"windows": _Windows, "tag": TagOnActionness, "sst": _SST}
     make = makers[kind](corpus.subset("train"), corpus.features, seed)
     return replace(
         corpus,
@@ -112,7 +112,19 @@ class _Windows(_Maker[tuple[float, ...]]):
         return window_proposals(video.duration, lengths=learned, overlap=WINDOW_OVERLAP)
 
 
-class _Tag(_Maker[ActionnessModel]):
+class TagOnActionness(_Maker[ActionnessModel]):
+    """Video to its TAG proposals, by an actionness model of the training classes.
+
+    At most 100 a video, none so short that its tIoU with all but the shortest training moments is
+    below one half; the whole video where TAG finds none. The model is trained when the first video
+    is asked for, once, on training videos alone: the proposals leak no class of test.
+
+    Args:
+        moments: the training rows of a moment table.
+        features: features of the videos.
+        seed: seed of the actionness model.
+    """
+
     def learn(self) -> ActionnessModel:
         return fit_actionness(self.moments, self.features, seed=self.seed)
 
