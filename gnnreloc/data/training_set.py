@@ -116,6 +116,8 @@ class TrainingSet(Dataset[list[Data]]):
         self.seed = seed
         self.transform = transform
         self.epoch = 0
+        # Proposals that are learned when the first is asked for are so before workers are started.
+        corpus.proposals[str(self.sampler.moments["video"].iloc[0])]
 
     def __len__(self) -> int:
         return self.samples

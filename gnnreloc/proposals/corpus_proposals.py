@@ -126,9 +126,11 @@ class TagOnActionness(_Maker[ActionnessModel]):
     """
 
     def learn(self) -> ActionnessModel:
+        """The actionness model."""
         return fit_actionness(self.moments, self.features, seed=self.seed)
 
     def propose(self, learned: ActionnessModel, video: Features) -> Tensor:
+        """Proposals of one video, float64 ``[m, 2]``."""
         segments, _ = tag_proposals(
             learned(video),
             step=video.step,
