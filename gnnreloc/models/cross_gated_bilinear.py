@@ -166,7 +166,7 @@ class CrossGatedBilinear(TrainableRelocalizer):
 
         Raises:
             InputError: if the features have another width.
-            FloatingPointError: if a label is NaN, as after training with too high a learning rate.
+            FloatingPointError: if a label is not finite, as after training with too high a learning rate.
         """
         require_channels(self.in_channels, query, reference)
         clip, steps = pool_pair(
@@ -177,7 +177,7 @@ class CrossGatedBilinear(TrainableRelocalizer):
         self.eval()
         logits = self(batch).logits
         self.train(training)
-        if bool(logits.isnan().any()):
+        if not bool(logits.isfinite().all()):
             raise FloatingPointError(
                 "the model gives NaN: its weights or the features are NaN or too large"
             )

@@ -27,7 +27,7 @@ from gnnreloc.data.sequence_set import (
 )
 from gnnreloc.errors import InputError
 
-S, E, I, O = range(4)  # noqa: E741 - the four labels, in a table of them
+START, END, INSIDE, OUTSIDE = range(4)
 
 
 def video(rows: int, step: float = 1.0, offset: float = 0.0) -> Features:
@@ -38,9 +38,9 @@ def seconds(*segments: tuple[float, float]) -> Tensor:
     return torch.tensor(segments, dtype=torch.float64)
 
 
-def labels_of(features: Features, *segments: tuple[float, float]) -> list[int]:
-    labels: list[int] = label_steps(features, seconds(*segments)).tolist()
-    return labels
+def labels_of(features: Features, *segments: tuple[float, float]) -> str:
+    """One letter a step: S start, E end, I inside, - outside."""
+    return "".join("SEI-"[label] for label in label_steps(features, seconds(*segments)).tolist())
 
 
 def same(one: Data, other: Data) -> bool:
@@ -83,19 +83,19 @@ def test_limits_of_a_pair(rows: tuple[int, int], pooled: tuple[int, int]) -> Non
 
 def test_labels_by_hand() -> None:
     ten = video(10)
-    assert labels_of(ten, (2.0, 6.0)) == [O, O, S, I, I, E, O, O, O, O]
+    assert labels_of(ten, (2.0, 6.0)) == "--SIIE----"
     # Centres at 2.5 and 5.5 lie inside of (2.4, 5.6), but not in (2.6, 5.4).
-    assert labels_of(ten, (2.4, 5.6)) == [O, O, S, I, I, E, O, O, O, O]
-    assert labels_of(ten, (2.6, 5.4)) == [O, O, O, S, E, O, O, O, O, O]
+    assert labels_of(ten, (2.4, 5.6)) == "--SIIE----"
+    assert labels_of(ten, (2.6, 5.4)) == "---SE-----"
     # One after the other, the second to the end of the video and beyond.
-    assert labels_of(ten, (1.0, 4.0), (4.0, 12.0)) == [O, S, I, E, S, I, I, I, I, E]
+    assert labels_of(ten, (1.0, 4.0), (4.0, 12.0)) == "-SIESIIIIE"
     # Two steps, one step, and none: the nearest gets it.
-    assert labels_of(ten, (0.0, 2.0), (4.0, 5.0), (7.6, 8.2)) == [S, E, O, O, S, O, O, S, O, O]
+    assert labels_of(ten, (0.0, 2.0), (4.0, 5.0), (7.6, 8.2)) == "SE--S--S--"
     # Boundaries go before the inside of another moment, whatever the order.
-    nested = [S, I, S, I, E, I, I, E, O, O]
+    nested = "SISIEIIE--"
     assert labels_of(ten, (0.0, 8.0), (2.0, 5.0)) == nested
     assert labels_of(ten, (2.0, 5.0), (0.0, 8.0)) == nested
-    assert labels_of(video(4, step=0.5, offset=10.0), (10.5, 11.5)) == [O, S, E, O]
+    assert labels_of(video(4, step=0.5, offset=10.0), (10.5, 11.5)) == "-SE-"
 
 
 @settings(max_examples=50, deadline=None)
@@ -115,19 +115,19 @@ def test_labels_against_a_loop(
     centres = [offset + (row + 0.5) * step for row in range(rows)]
     inside = [row for row, centre in enumerate(centres) if start <= centre < end]
     if inside:
-        expected = [I if row in inside else O for row in range(rows)]
-        expected[inside[-1]] = E
-        expected[inside[0]] = S
-        assert labels_of(features, (start, end)) == expected
+        expected = ["I" if row in inside else "-" for row in range(rows)]
+        expected[inside[-1]] = "E"
+        expected[inside[0]] = "S"
+        assert labels_of(features, (start, end)) == "".join(expected)
     else:
-        assert labels_of(features, (start, end)).count(S) == 1
+        assert labels_of(features, (start, end)).replace("-", "") == "S"
 
 
 def test_a_graph() -> None:
     graph = sequence_graph(video(3), video(4), seconds((1.0, 3.0)))
     assert graph.x.flatten().tolist() == [0, 1, 2, 0, 1, 2, 3]
     assert graph.is_query.tolist() == [True] * 3 + [False] * 4
-    assert graph.labels.tolist() == [O, S, E, O]
+    assert graph.labels.tolist() == [OUTSIDE, START, END, OUTSIDE]
     assert "labels" not in sequence_graph(video(3), video(4))
     with pytest.raises(InputError, match="the query has 1 feature channels, the reference 2"):
         sequence_graph(video(3), Features(torch.zeros(4, 2), 1.0))
@@ -147,8 +147,8 @@ def test_what_is_in_the_samples(corpus: Corpus, moments: pd.DataFrame) -> None:
         label = own[(own["start"] < middle) & (middle < own["end"])]["label"].item()
         truth = train[(train["video"] == reference_video) & (train["label"] == label)]
         # All instances of the class: in video c, both jumps.
-        starts = reference[graph.labels == S, 1] - 0.25
-        ends = reference[graph.labels == E, 1] + 0.25
+        starts = reference[graph.labels == START, 1] - 0.25
+        ends = reference[graph.labels == END, 1] + 0.25
         assert starts.tolist() == truth["start"].tolist()
         assert ends.tolist() == truth["end"].tolist()
         seen.add((label, reference_video, len(truth)))
@@ -160,9 +160,9 @@ def test_a_part_of_query_and_moments(corpus: Corpus) -> None:
     parts = all_samples(SequenceSet(corpus, samples=30, partial=1.0))
     shorter = 0
     for one, part in zip(whole, parts, strict=True):
-        moment, own = one.labels != O, part.labels != O
+        moment, own = one.labels != OUTSIDE, part.labels != OUTSIDE
         assert (own & ~moment).sum() == 0
-        assert (part.labels == S).sum() == (one.labels == S).sum()
+        assert (part.labels == START).sum() == (one.labels == START).sum()
         shorter += int(own.sum() < moment.sum() and part.is_query.sum() < one.is_query.sum())
     assert shorter > 5
 

@@ -211,13 +211,25 @@ def test_training_options(tiny_corpus: Corpus) -> None:
     assert (samples.max_steps, samples.max_query_steps) == (64, 8)
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_other_precisions(tiny_corpus: Corpus, tmp_path: Path, precision: Any) -> None:
+    torch.manual_seed(0)
+    model = CrossGatedBilinear(tiny_corpus.num_channels, hidden_channels=8, max_steps=32)
+    options = OptimizerOptions(losses={"labels": 1.0})
+    trainer = Trainer(
+        epochs=1, samples=4, batch_size=2, optimizers=[options], precision=precision, device="cpu"
+    )
+    log = trainer.fit(model, tiny_corpus, folder=tmp_path)
+    assert 0.0 < log["labels"].item() < 3.0  # about log 4
+
+
 @pytest.mark.slow
 def test_overfits_a_tiny_corpus(tiny_corpus: Corpus, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = CrossGatedBilinear(tiny_corpus.num_channels, hidden_channels=48)
-    options = OptimizerOptions(losses={"labels": 1.0}, lr=5e-3, weight_decay=0.0)
+    options = OptimizerOptions(losses={"labels": 1.0}, lr=1e-2, weight_decay=0.0)
     trainer = Trainer(
-        epochs=30, samples=32, batch_size=8, partial=0.0, optimizers=[options], device="cpu"
+        epochs=30, samples=64, batch_size=8, partial=0.0, optimizers=[options], device="cpu"
     )
     trainer.fit(model, tiny_corpus, folder=tmp_path)
     sampler = PairSampler(tiny_corpus, "train")

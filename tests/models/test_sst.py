@@ -43,6 +43,10 @@ def weights(model: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
+def parameters(model: torch.nn.Module) -> dict[str, Tensor]:
+    return dict(model.named_parameters())
+
+
 def assert_equal(one: object, other: object) -> None:
     torch.testing.assert_close(one, other, rtol=0.0, atol=0.0)
 
@@ -107,11 +111,8 @@ def test_the_loop_trains_the_distance_alone(tiny_corpus: Corpus, tmp_path: Path)
     model, prepared = build(), build()
     prepared.prepare(tiny_corpus, seed=3)
     trainer(seed=3).fit(model, tiny_corpus, folder=tmp_path)
-    assert_equal(weights(model.proposer), weights(prepared.proposer))
-    assert any(
-        not torch.equal(a, b)
-        for a, b in zip(model.lstm.parameters(), prepared.lstm.parameters(), strict=True)
-    )
+    assert_equal(parameters(model.proposer), parameters(prepared.proposer))
+    assert not torch.equal(model.lstm.weight_hh_l0, prepared.lstm.weight_hh_l0)
     stepped = {id(p) for group in model.parameter_groups().values() for p in group}
     assert stepped == {id(p) for p in model.parameters() if p.requires_grad}
     other = build()
@@ -141,10 +142,16 @@ def test_bad_options(options: dict[str, Any], error: type[ValueError], message: 
 @pytest.mark.slow
 def test_overfits_a_tiny_corpus(tiny_corpus: Corpus, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = SST(48, hidden_channels=64, timesteps=12, proposal_channels=64)
-    options = OptimizerOptions(losses={"triplet": 1.0}, lr=5e-3)
+    # With 40 proposals the oracle has 1.0. With 100 there are more of a tIoU of 0.3 to
+    # 0.5 with the moment, which are in no triplet, and the network ranks some of these first.
+    model = SST(48, hidden_channels=64, proposal_channels=64, max_proposals=40)
     trainer(
-        epochs=30, samples=64, batch_size=16, negatives="in_video", margin=1.0, optimizers=[options]
+        epochs=40,
+        samples=64,
+        batch_size=16,
+        negatives="in_video",
+        margin=1.0,
+        optimizers=[OptimizerOptions(losses={"triplet": 1.0}, lr=2e-3)],
     ).fit(model, tiny_corpus, folder=tmp_path)
     pairs = evaluation_pairs(tiny_corpus, "train")
     assert evaluate(model, tiny_corpus, pairs).summary["r1"]["0.5"] == 1.0
