@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from gnnreloc.data import Corpus, evaluation_pairs
-from gnnreloc.data.overlap import temporal_iou
 from gnnreloc.data.pair_graph import pair_graph
 from gnnreloc.evaluation import evaluate
 from gnnreloc.models.aft_srm import AFTSRM
@@ -154,20 +151,9 @@ def test_all_losses_train_all_weights(options: dict[str, Any], zeros: bool) -> N
         assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), name
 
 
-def separable(corpus: Corpus) -> Corpus:
-    """The corpus with its moments, and proposals that hardly meet any, as candidates."""
-    proposals: dict[str, Tensor] = {}
-    for video, rows in corpus.moments.groupby("video"):
-        moments = torch.tensor(rows[["start", "end"]].to_numpy())
-        given = corpus.proposals[str(video)]
-        background = given[temporal_iou(given, moments).amax(dim=1) < 0.3]
-        proposals[str(video)] = torch.cat([background, moments])
-    return replace(corpus, proposals=proposals)
-
-
 @pytest.mark.slow
-def test_overfits(tiny_corpus: Corpus, tmp_path: Path) -> None:
-    corpus = separable(tiny_corpus)
+def test_overfits(separable_corpus: Corpus, tmp_path: Path) -> None:
+    corpus = separable_corpus
     pairs = evaluation_pairs(corpus, "train")
     assert evaluate(Oracle(), corpus, pairs).summary["r1"]["0.5"] == 1.0
     torch.manual_seed(0)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from gnnreloc.data import Corpus, Features, evaluation_pairs
-from gnnreloc.data.overlap import temporal_iou
 from gnnreloc.data.pair_graph import pair_graph
 from gnnreloc.errors import InputError
 from gnnreloc.evaluation import evaluate
@@ -120,21 +117,10 @@ def test_localize_ranks_and_moves_nothing() -> None:
     assert sorted(moments.segments.tolist()) == proposals.tolist()
 
 
-def separable(corpus: Corpus) -> Corpus:
-    """The corpus with its moments, and proposals that hardly meet any, as candidates."""
-    proposals: dict[str, Tensor] = {}
-    for video, rows in corpus.moments.groupby("video"):
-        moments = torch.tensor(rows[["start", "end"]].to_numpy())
-        given = corpus.proposals[str(video)]
-        background = given[temporal_iou(given, moments).amax(dim=1) < 0.3]
-        proposals[str(video)] = torch.cat([background, moments])
-    return replace(corpus, proposals=proposals)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["triplet", "ranking"])
-def test_overfits(loss: str, tiny_corpus: Corpus, tmp_path: Path) -> None:
-    corpus = separable(tiny_corpus)
+def test_overfits(loss: str, separable_corpus: Corpus, tmp_path: Path) -> None:
+    corpus = separable_corpus
     pairs = evaluation_pairs(corpus, "train")
     assert evaluate(Oracle(), corpus, pairs).summary["r1"]["0.5"] == 1.0
     torch.manual_seed(0)
