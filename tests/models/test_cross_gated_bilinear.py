@@ -227,9 +227,9 @@ def test_other_precisions(tiny_corpus: Corpus, tmp_path: Path, precision: Any) -
 def test_overfits_a_tiny_corpus(tiny_corpus: Corpus, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = CrossGatedBilinear(tiny_corpus.num_channels, hidden_channels=48)
-    options = OptimizerOptions(losses={"labels": 1.0}, lr=1e-2, weight_decay=0.0)
+    options = OptimizerOptions(losses={"labels": 1.0}, lr=5e-3, weight_decay=0.0)
     trainer = Trainer(
-        epochs=30, samples=64, batch_size=8, partial=0.0, optimizers=[options], device="cpu"
+        epochs=60, samples=64, batch_size=8, partial=0.0, optimizers=[options], device="cpu"
     )
     trainer.fit(model, tiny_corpus, folder=tmp_path)
     sampler = PairSampler(tiny_corpus, "train")

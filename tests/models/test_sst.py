@@ -142,9 +142,10 @@ def test_bad_options(options: dict[str, Any], error: type[ValueError], message: 
 @pytest.mark.slow
 def test_overfits_a_tiny_corpus(tiny_corpus: Corpus, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    # With 40 proposals the oracle has 1.0. With 100 there are more of a tIoU of 0.3 to
-    # 0.5 with the moment, which are in no triplet, and the network ranks some of these first.
-    model = SST(48, hidden_channels=64, proposal_channels=64, max_proposals=40)
+    # Only with fewer proposals than the default: with 100, R@1 was 0.77 to 0.83 on four seeds. Of the
+    # wrong answers half are short moments that the corpus's proposals, so the triplets, hardly have;
+    # the others overlap the moment by 0.37 to 0.47, more than a negative and less than a positive.
+    model = SST(48, max_proposals=40)
     trainer(
         epochs=40,
         samples=64,
