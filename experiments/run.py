@@ -156,16 +156,14 @@ def run(config: Namespace, parser: ArgumentParser) -> None:
     if first:
         system = system_name(config)
         print(f"{system} on {corpus.name}, split {config.split}, seed {config.seed} -> {folder}")
-    log = None
-    if trainer is not None:
-        try:
-            log = train(config, plain, trainer, model, corpus, folder)
-        except InputError:
-            if fresh:
-                path.unlink()  # nothing was trained: leave the folder free for the next attempt
-            raise
-    if first:
-        judge(config, plain, model, corpus, pairs, wrong, log, folder)
+    try:
+        log = None if trainer is None else train(config, plain, trainer, model, corpus, folder)
+        if first:
+            judge(config, plain, model, corpus, pairs, wrong, log, folder)
+    except InputError:
+        if fresh and not (folder / "checkpoint").exists():
+            path.unlink()  # nothing was trained: leave the folder free for the next attempt
+        raise
 
 
 def check_numbers(config: Namespace, plain: Mapping[str, Any]) -> None:
@@ -283,6 +281,7 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "torch_geometric": torch_geometric.__version__,
         "numpy": numpy.__version__,
+        "threads": str(torch.get_num_threads()),
     }
 
 

@@ -239,10 +239,16 @@ def validate_features(
                 f"video {video!r}: found features of type {values.dtype}, wanted numbers"
             )
         with np.errstate(over="ignore"):
-            values = torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
+            array = np.require(values, np.float32, ["C", "W"])
+        # Checked here and not as a tensor: the temporaries of torch break up the heap, so that
+        # reading thousands of videos took hundreds of megabytes that no one uses.
+        good = bool(np.isfinite(array).all())
+        values = torch.from_numpy(array)
     elif values.dtype == torch.bool or values.is_complex():
         raise InputError(f"video {video!r}: found features of type {values.dtype}, wanted numbers")
-    values = values.float()
+    else:
+        values = values.float()
+        good = bool(torch.isfinite(values).all())
     shape = list(values.shape)
     if values.dim() != 2:
         raise InputError(
@@ -252,9 +258,8 @@ def validate_features(
         raise InputError(f"video {video!r}: found empty features of shape {shape}")
     if channels is not None and values.shape[1] != channels:
         raise InputError(f"video {video!r}: found {shape[1]} channels per row, wanted {channels}")
-    finite = torch.isfinite(values)
-    if not finite.all():
-        row, channel = (~finite).nonzero()[0].tolist()
+    if not good:
+        row, channel = (~torch.isfinite(values)).nonzero()[0].tolist()
         raise InputError(
             f"video {video!r}: row {row} (from 0), channel {channel} holds "
             f"{values[row, channel].item()}, wanted a finite number"

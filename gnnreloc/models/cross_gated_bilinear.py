@@ -166,7 +166,8 @@ class CrossGatedBilinear(TrainableRelocalizer):
 
         Raises:
             InputError: if the features have another width.
-            FloatingPointError: if a label is not finite, as after training with too high a learning rate.
+            FloatingPointError: if a label is not finite, as after training with too high a
+                learning rate.
         """
         require_channels(self.in_channels, query, reference)
         clip, steps = pool_pair(

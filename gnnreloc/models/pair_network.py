@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ class PairNetwork(TrainableRelocalizer):
         refine: move the boundaries of the proposals by the predicted offsets.
 
     Raises:
-        ValueError: if ``in_channels`` or ``timesteps`` is below 1.
+        ValueError: if ``in_channels`` or ``timesteps`` is below 1, or ``resampling`` is unknown.
     """
 
     losses: tuple[str, ...] = ("ranking", "triplet", "regression", "sparsity")
@@ -60,6 +60,9 @@ class PairNetwork(TrainableRelocalizer):
         for name, number in (("in_channels", in_channels), ("timesteps", timesteps)):
             if number < 1:
                 raise ValueError(f"{name}: at least 1 is needed, got {number}")
+        if resampling not in get_args(ResampleMode):
+            known = ", ".join(get_args(ResampleMode))
+            raise ValueError(f"resampling must be one of {known}, got {resampling!r}")
         self.timesteps = timesteps
         self.resampling: ResampleMode = resampling
         self.refine = refine

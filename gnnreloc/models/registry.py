@@ -87,7 +87,7 @@ def create_model(name: str, **options: Any) -> Relocalizer:
             )
     try:
         return build(**chosen, **options)
-    except (OverflowError, TypeError, ValueError) as error:
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"model {name!r}: {error}") from error
 
 

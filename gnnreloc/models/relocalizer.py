@@ -51,7 +51,8 @@ class Relocalizer(ABC):
 
     #: How often a stochastic system is asked for each pair, to average its luck away.
     repeats: int = 1
-    #: Whether its moments are proposals that it was given, refined or not, and not its own.
+    #: Whether it ranks a list of candidates, given or proposed, which the protocol ``filtered`` can
+    #: thin out; other systems give moments of their own making.
     ranks_proposals: bool = True
     #: Whether it looks at the query; one that does not is no answer to it, whatever its figures.
     reads_query: bool = True

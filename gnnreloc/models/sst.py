@@ -40,8 +40,6 @@ class SST(VideoLevel):
         ValueError: if an option is out of range.
     """
 
-    ranks_proposals = False
-
     def __init__(
         self,
         in_channels: int,

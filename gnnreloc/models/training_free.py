@@ -22,6 +22,8 @@ class TrainingFree(Relocalizer):
     """
 
     def __init__(self, *, timesteps: int = 40) -> None:
+        if timesteps < 1:
+            raise ValueError(f"timesteps: at least 1 is needed, got {timesteps}")
         self.timesteps = timesteps
 
     def localize(

@@ -32,9 +32,9 @@ Validate = Callable[[TrainableRelocalizer], Mapping[str, float]]
 class Trainer:
     """Trains a :class:`~gnnreloc.models.TrainableRelocalizer` on a corpus.
 
-    Same seed, same numbers on the CPU, whether a run goes through or is killed and resumed: the
-    samples depend on seed and epoch alone, and the last epoch's checkpoint holds the state of the
-    model, of all optimisers and schedules and of the random generator.
+    Same seed and number of threads, same numbers on the CPU, whether a run goes through or is
+    killed and resumed: the samples depend on seed and epoch alone, and the last epoch's checkpoint
+    holds the state of the model, of all optimisers and schedules and of the random generator.
 
     Args:
         epochs: number of epochs.
@@ -187,8 +187,10 @@ class Trainer:
             DataLoader(data, batch_size=self.batch_size, num_workers=self.workers)
         )
         going_on = resume and path.is_file()
+        began = time.perf_counter()
         if not going_on:
             model.prepare(corpus, seed=self.seed)
+        prepared = time.perf_counter() - began
         model = model.to(fabric.device)
         if self.precision == "64-true":
             model = model.double()
@@ -208,6 +210,8 @@ class Trainer:
             for epoch in range(len(rows), self.epochs):
                 data.epoch = epoch
                 row = self._epoch(model, loader, optimizers, epoch)
+                if epoch == 0:
+                    row["seconds"] += prepared
                 last = epoch + 1 == self.epochs
                 if (
                     validate
@@ -232,7 +236,9 @@ class Trainer:
                             **optimizers.state_dict(),
                         },
                     )
-        model.cpu().float().eval()
+        if self.precision == "64-true":
+            model.float()
+        model.cpu().eval()
         return pd.DataFrame(rows)
 
     def describe(self) -> dict[str, Any]:

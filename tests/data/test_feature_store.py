@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -301,3 +302,23 @@ def test_open_features_picks_the_store(tmp_path):
         open_features(tmp_path / "nowhere.h5")
     with pytest.raises(InputError, match="nowhere: found no such folder"):
         DirectoryFeatureStore(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs /proc for the memory")
+def test_reading_many_videos_takes_no_more_memory(tmp_path):
+    values = np.random.default_rng(0).normal(size=(374, 500)).astype(np.float16)
+    with h5py.File(tmp_path / "c3d.hdf5", "w") as file:
+        data = file.create_dataset("v_0/c3d_features", data=values)
+        for number in range(1, 600):
+            file[f"v_{number}/c3d_features"] = data
+    store = HDF5FeatureStore(tmp_path / "c3d.hdf5", step=0.27)
+
+    def read(first, last):
+        for number in range(first, last):
+            assert store[str(number)].num_steps == 374
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    few = read(0, 100)
+    # 500 more of 0.75 MB each: all of them kept, or lost in the heap, would be 370 MB.
+    assert read(100, 600) - few < 60e6

@@ -38,7 +38,16 @@ def test_from_official_files_to_the_table(official_layouts, name, tmp_path):
     real = REAL / name if (REAL / name).is_dir() else None
     root = official_layouts.WRITERS[name](tmp_path / name, real)
     command = [sys.executable, str(COMPARE), "--dataset", name, "--root", str(root)]
-    command += ["--systems", *SYSTEMS, "--epochs", "3", "--out", "out", "--", "--evaluation.queries"]
+    command += [
+        "--systems",
+        *SYSTEMS,
+        "--epochs",
+        "3",
+        "--out",
+        "out",
+        "--",
+        "--evaluation.queries",
+    ]
     command += ["12", "--training.samples", "48", "--training.list_length", "12"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout

@@ -214,7 +214,8 @@ def test_every_graph_overfits_a_few_videos(
 
 @pytest.mark.slow
 def test_the_paper_s_recipe_overfits_a_few_videos(separable_corpus: Corpus, tmp_path: Path) -> None:
-    # Its losses, optimisers and negatives; ten times its learning rate, for there are few videos.
+    # Its losses and three optimisers; other rates, no weight decay and negatives from the same
+    # video, for there are few videos and the candidates of one video are to be ranked.
     rates = [replace(option) for option in PAPER_TRAINING["optimizers"]]
     rates[0].lr, rates[0].weight_decay, rates[2].lr = 1e-3, 0.0, 1e-2
     model = build(**PAPER["model"] | {"hidden_channels": 48, "timesteps": 12})
