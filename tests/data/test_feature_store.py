@@ -320,5 +320,5 @@ def test_reading_many_videos_takes_no_more_memory(tmp_path):
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     few = read(0, 100)
-    # 500 more of 0.75 MB each: all of them kept, or lost in the heap, would be 370 MB.
+    # 500 more of 0.75 MB each: a store that kept what it read would grow by 370 MB.
     assert read(100, 600) - few < 60e6
