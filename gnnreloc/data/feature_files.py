@@ -14,6 +14,7 @@ Pickled data is never read.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,19 @@ from gnnreloc.data.features import Features, validate_features
 from gnnreloc.errors import InputError
 
 FEATURE_SUFFIXES = (".safetensors", ".npz", ".npy")
+
+#: Share of a duration, and number of steps, by which the end of the last row may miss it.
+LENGTH_SHARE, LENGTH_STEPS = 0.1, 2.0
+
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    zlib.error,
+    zipfile.BadZipFile,
+    safetensors.SafetensorError,
+)
 
 
 def write_features(path: Path | str, features: Features) -> None:
@@ -89,24 +103,58 @@ def read_feature_file(path: Path | str) -> tuple[Tensor | NDArray[Any], dict[str
         return _read_safetensors(path) if path.suffix == ".safetensors" else _read_numpy(path)
     except InputError:
         raise
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        ValueError,
-        zlib.error,
-        zipfile.BadZipFile,
-        safetensors.SafetensorError,
-    ) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: cannot be read as {path.suffix} features: {error}") from error
+
+
+def read_feature_header(path: Path | str) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Read the shape of the feature rows of one file, and the metadata it carries, but no row.
+
+    Args:
+        path: A file with one of the suffixes ``.safetensors``, ``.npz``, ``.npy``.
+
+    Returns:
+        The shape, ``(n, C)`` if all is well, and the metadata as :func:`read_feature_file` does.
+
+    Raises:
+        InputError: If the file is missing, damaged or without an entry ``features``.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            with safetensors.safe_open(path, framework="pt") as file:
+                _check_entry(path, list(file.keys()))
+                shape = tuple(file.get_slice("features").get_shape())
+                return shape, _read_entries(file.metadata())
+        if path.suffix == ".npy":
+            with path.open("rb") as stream:
+                return _read_numpy_shape(stream), {}
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            _check_entry(path, [name.removesuffix(".npy") for name in archive.namelist()])
+            with archive.open("features.npy") as member:
+                shape = _read_numpy_shape(member)
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as loaded:
+            return shape, _read_document(path, loaded)
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(f"{path}: cannot be read as {path.suffix} features: {error}") from error
+
+
+def _read_numpy_shape(stream: Any) -> tuple[int, ...]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape: tuple[int, ...] = read(stream)[0]
+    return shape
 
 
 def _read_safetensors(path: Path) -> tuple[Tensor, dict[str, Any]]:
     with safetensors.safe_open(path, framework="pt") as file:
         _check_entry(path, list(file.keys()))
-        header = file.metadata() or {}
         values: Tensor = file.get_tensor("features")
-    return values, {name: _from_text(text) for name, text in header.items() if name != "format"}
+        return values, _read_entries(file.metadata())
 
 
 def _read_numpy(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -115,12 +163,23 @@ def _read_numpy(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
         if isinstance(loaded, np.ndarray):
             return loaded, {}
         _check_entry(path, loaded.files)
-        document = str(loaded["metadata"]) if "metadata" in loaded.files else "{}"
         values: NDArray[Any] = loaded["features"]
+        return values, _read_document(path, loaded)
+
+
+def _read_entries(header: Mapping[str, str] | None) -> dict[str, Any]:
+    """The metadata in the header of a ``.safetensors`` file."""
+    entries = (header or {}).items()
+    return {name: _from_text(text) for name, text in entries if name != "format"}
+
+
+def _read_document(path: Path, loaded: Any) -> dict[str, Any]:
+    """The metadata in an open ``.npz`` file."""
+    document = str(loaded["metadata"]) if "metadata" in loaded.files else "{}"
     metadata = json.loads(document)
     if not isinstance(metadata, dict):
         raise InputError(f"{path}: found metadata {document!r}, wanted a JSON object")
-    return values, metadata
+    return metadata
 
 
 def _check_entry(path: Path, names: list[str]) -> None:
@@ -174,37 +233,85 @@ def build_features(
         source: File that the rows come from, for the messages.
         given: Metadata, the most trusted first; ``step`` and ``offset`` are seconds for all videos
             or a mapping from video to seconds.
-        durations: Length of each video in seconds; gives the step where ``given`` does not.
+        durations: Length of each video in seconds; see :func:`place_rows`.
         channels: Width wanted, or ``None`` for any.
 
     Raises:
-        InputError: If the rows are not usable, or the step is unknown or not above 0.
+        InputError: If the rows are not usable, or for what :func:`place_rows` finds.
     """
     tensor = validate_features(values, video, channels)
-    offset = _seconds("offset", given, video, source) or 0.0
-    step = _seconds("step", given, video, source)
-    if step is None and durations is not None and video in durations:
-        step = (float(durations[video]) - offset) / len(tensor)
-    if step is None:
-        raise InputError(
-            f"{source}: found no step for video {video!r}; give the seconds between feature rows "
-            "in the file or in metadata.json, or pass step= or durations="
-        )
+    step, offset = place_rows(len(tensor), video, source, given, durations)
     metadata: dict[str, Any] = {}
     for entries in reversed(given):
         metadata.update(entries)
     timing = ("step", "offset")
     metadata = {name: value for name, value in metadata.items() if name not in timing}
-    try:
-        return Features(tensor, step, offset, metadata)
-    except InputError as error:
-        raise InputError(f"{source}: video {video!r}: {error}") from error
+    return Features(tensor, step, offset, metadata)
 
 
-def _seconds(
+def place_rows(
+    rows: int,
+    video: str,
+    source: Path,
+    given: Sequence[Mapping[str, Any]],
+    durations: Mapping[str, float] | None = None,
+) -> tuple[float, float]:
+    """Step and offset of the feature rows of a video, in seconds.
+
+    Where both the step and the length of the video are known, the rows must end where the video
+    does, give or take a tenth of its length or two steps: a step in frames or milliseconds would
+    move every moment, unseen.
+
+    Example:
+        >>> place_rows(4, "v", Path("v.npy"), [{"offset": 1.0}], {"v": 9.0})
+        (2.0, 1.0)
+
+    Args:
+        rows: Number of feature rows, at least 1.
+        video: Name of the video.
+        source: File that the rows come from, for the messages.
+        given: Metadata, as for :func:`build_features`.
+        durations: Length of each video in seconds; gives the step where ``given`` does not.
+
+    Raises:
+        InputError: If the step is unknown or not above 0, the offset is not finite, or the rows do
+            not end where the video does.
+    """
+    where = f"{source}: video {video!r}"
+    offset = read_seconds("offset", given, video, source) or 0.0
+    step = read_seconds("step", given, video, source)
+    if not math.isfinite(offset):
+        raise InputError(f"{where}: found offset {offset}, wanted a finite time in seconds")
+    duration = None if durations is None or video not in durations else float(durations[video])
+    known = step is not None
+    if step is None and duration is not None:
+        step = (duration - offset) / rows
+    if step is None:
+        raise InputError(
+            f"{source}: found no step for video {video!r}; give the seconds between feature rows "
+            "in the file or in metadata.json, or pass step= or durations="
+        )
+    if not (math.isfinite(step) and step > 0):
+        raise InputError(f"{where}: found step {step}, wanted seconds greater than 0")
+    end = offset + rows * step
+    if known and duration is not None:
+        if abs(end - duration) > max(LENGTH_SHARE * duration, LENGTH_STEPS * step):
+            raise InputError(
+                f"{where}: found {rows} rows of {step:g} s from {offset:g} s on, which end at "
+                f"{end:g} s, wanted about {duration:g} s, the length of the video; step and offset "
+                "are seconds, not frames"
+            )
+    return step, offset
+
+
+def read_seconds(
     name: str, given: Sequence[Mapping[str, Any]], video: str, source: Path
 ) -> float | None:
-    """The first time in seconds that ``given`` holds under ``name``, for this video."""
+    """The first time in seconds that ``given`` holds under ``name``, for this video.
+
+    Raises:
+        InputError: If it is no number.
+    """
     for entries in given:
         value = entries.get(name)
         if isinstance(value, Mapping):

@@ -177,8 +177,9 @@ class HDF5FeatureStore(FeatureStore):
     """One HDF5 file, by default in the layout of the official ActivityNet C3D features.
 
     The rows of a video lie in the data set ``<prefix><video>/<dataset>``, that is
-    ``v_<id>/c3d_features``. Attributes of the data set and of the file are taken as metadata (also
-    ``step`` and ``offset``); the official file has none, so give ``step`` or ``durations``.
+    ``v_<id>/c3d_features``; a group without the prefix is as good. Attributes of the data set and
+    of the file are taken as metadata (also ``step`` and ``offset``); the official file has none, so
+    give ``step`` or ``durations``.
 
     The file is opened when a process first reads from it, so a store can go to worker processes.
 
@@ -232,11 +233,12 @@ class HDF5FeatureStore(FeatureStore):
         self._handle = None
 
     def __getitem__(self, video: str) -> Features:
-        if video not in self:
+        group = find_group(self._file(), video, self.prefix)
+        if group is None:
             raise MissingVideoError(
                 f"video {video!r}: found no group '{self.prefix}{video}' in {self.path}"
             )
-        name = f"{self.prefix}{video}/{self.dataset}"
+        name = f"{group}/{self.dataset}"
         data = self._file().get(name)
         if not isinstance(data, h5py.Dataset):
             raise InputError(f"video {video!r}: found no data set {name!r} in {self.path}")
@@ -244,15 +246,15 @@ class HDF5FeatureStore(FeatureStore):
             values = data[()]
         except OSError as error:
             raise InputError(f"video {video!r}: {self.path} is damaged: {error}") from error
-        given = (_attributes(data), _attributes(self._file()), {"step": self.step})
+        given = (read_attributes(data), read_attributes(self._file()), {"step": self.step})
         return build_features(values, video, self.path, given, self.durations, self.channels)
 
     def __contains__(self, video: object) -> bool:
-        return _is_plain_name(video) and f"{self.prefix}{video}" in self._file()
+        return find_group(self._file(), video, self.prefix) is not None
 
     def __iter__(self) -> Iterator[str]:
-        names = (name for name in self._file() if name.startswith(self.prefix))
-        return (name.removeprefix(self.prefix) for name in names)
+        names = (name.removeprefix(self.prefix) for name in self._file())
+        return iter(dict.fromkeys(name for name in names if name in self))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -286,6 +288,15 @@ def open_features(path: Path | str, **options: Any) -> FeatureStore:
     return HDF5FeatureStore(path, **options)
 
 
+def find_group(file: h5py.File, video: object, prefix: str = "v_") -> str | None:
+    """Name of the group of a video: with the prefix or, where there is none, without it."""
+    if not _is_plain_name(video):
+        return None
+    if f"{prefix}{video}" in file:
+        return f"{prefix}{video}"
+    return f"{video}" if file.get(f"{video}", getclass=True) is h5py.Group else None
+
+
 def _is_plain_name(video: object) -> bool:
     """Whether a video name can be a file name: no path, not hidden; nothing outside is reached."""
     if not isinstance(video, str) or not video or video.startswith("."):
@@ -293,7 +304,7 @@ def _is_plain_name(video: object) -> bool:
     return not any(character in video for character in "/\\\0")
 
 
-def _attributes(node: Any) -> dict[str, Any]:
+def read_attributes(node: Any) -> dict[str, Any]:
     """HDF5 attributes as plain Python values."""
     attributes: dict[str, Any] = {}
     for name, value in node.attrs.items():

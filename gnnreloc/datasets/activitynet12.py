@@ -61,11 +61,18 @@ def activitynet12(
 
     Features are rows of 500 C3D channels, one for 16 frames every 8 frames. The file has no times:
     the rows are spread evenly over the duration, so the step is the duration divided by the number
-    of rows. They are read from the file when asked for; loading the corpus reads none.
+    of rows. Where features of your own give a step, it is in seconds and must agree with the
+    duration. They are read from the file when asked for; loading the corpus reads none.
 
     Candidates are those of the released TAG list where it holds the video (the official validation
     videos), else those of TAG on our own actionness model, which is trained on the moments of
-    training classes alone when its first proposal is asked for.
+    training classes alone when its first proposal is asked for. So the videos of one subset have
+    candidates of two sources; ``settings["listed_videos"]`` counts those with candidates of the
+    list.
+
+    To our knowledge the released list comes from an actionness model that was trained on the
+    official training set, that is on all 100 classes, those of test too. Figures on it may leak in
+    the proposals (never in the query model); ``proposals_from="tag"`` avoids this.
 
     Args:
         root: folder with ``activity_net.v1-2.trainval.json``, the C3D features
@@ -77,8 +84,8 @@ def activitynet12(
         on_missing: what to do about videos without features: an error, or go on without them.
 
     Raises:
-        InputError: if a file is missing or not in the expected layout, a video has no features, or
-            the split is negative.
+        InputError: if a file is missing or not in the expected layout, a video has no features, the
+            list covers no official validation video, or the split is negative.
 
     Warns:
         UserWarning: if bad moments or, with ``on_missing="drop"``, videos are dropped.
@@ -99,6 +106,9 @@ def activitynet12(
     path = find_features(root, FEATURES, features)
     store = open_features(path, durations=durations)
     moments = keep_available(table, store, path=path, source=FEATURES.source, on_missing=on_missing)
+    if proposals_from == "list":
+        require_listed(listed, moments, PROPOSALS.at(root))
+    from_list = [video for video in moments["video"].unique() if _is_listed(listed, video)]
     own_tag = TagOnActionness(moments[moments["subset"] == "train"], store, 0)
     return Corpus(
         name="activitynet12",
@@ -106,7 +116,7 @@ def activitynet12(
         features=store,
         proposals=LazyProposals(moments["video"], _ListedOrTag(listed, durations, own_tag)),
         settings={"split": split, "proposals_from": proposals_from, "on_missing": on_missing}
-        | {"left_out_moments": left_out},
+        | {"left_out_moments": left_out, "listed_videos": len(from_list)},
     )
 
 
@@ -132,6 +142,8 @@ def read_annotations(root: str | Path) -> pd.DataFrame:
                 continue
             for moment in entry["annotations"]:
                 start, end = moment["segment"]
+                if not isinstance(moment["label"], str):
+                    raise TypeError(f"label {moment['label']!r}")
                 rows.append(
                     {"video": video, "start": start, "end": end, "label": moment["label"]}
                     | {"subset": "train", "duration": entry["duration"], "official": official}
@@ -143,6 +155,31 @@ def read_annotations(root: str | Path) -> pd.DataFrame:
         ) from error
     columns = ["video", "start", "end", "label", "subset", "duration", "official"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def require_listed(listed: Mapping[str, TagEntry], moments: pd.DataFrame, path: Path) -> None:
+    """Refuse a list that is of no use, as one whose names are spelled in another way.
+
+    Args:
+        listed: the list.
+        moments: moment table with the columns ``video`` and ``official``.
+        path: file of the list, for the message.
+
+    Raises:
+        InputError: if the list has candidates of no official validation video.
+    """
+    wanted = moments.loc[moments["official"] == "validation", "video"].unique().tolist()
+    if not any(_is_listed(listed, video) for video in wanted):
+        example = f", such as {wanted[0]!r}" if wanted else ""
+        raise InputError(
+            f"{path}: has proposals for none of the {len(wanted)} official validation videos"
+            f"{example}; it names {next(iter(listed))!r}; correct the list, or give "
+            "proposals_from=tag to do without it"
+        )
+
+
+def _is_listed(listed: Mapping[str, TagEntry], video: str) -> bool:
+    return video in listed and len(listed[video].proposals) > 0
 
 
 def _draw_classes(moments: pd.DataFrame, split: int) -> dict[str, str]:
@@ -164,6 +201,6 @@ class _ListedOrTag:
         self.listed, self.durations, self.own = listed, durations, own
 
     def __call__(self, video: str) -> Tensor:
-        if video in self.listed and len(self.listed[video].proposals):
+        if _is_listed(self.listed, video):
             return self.listed[video].proposals * self.durations[video]
         return self.own(video)

@@ -25,6 +25,8 @@ from gnnreloc.proposals import window_proposals
 
 #: A unit is one kept feature row: 16 frames, at a nominal rate of 30 frames a second.
 SECONDS_PER_UNIT = 16 / 30
+#: Rows of the official features for each unit.
+ROWS_PER_UNIT = 2
 #: Lengths of the candidates in units; the longest is that of the longest moments.
 WINDOW_UNITS = (2.0, 4.0, 8.0, 16.0, 32.0)
 
@@ -42,7 +44,7 @@ def activitynet_vrl(
     *,
     split: int = 0,
     features: str | Path | None = None,
-    rows_per_unit: int = 2,
+    rows_per_unit: int = ROWS_PER_UNIT,
     on_missing: OnMissing = "raise",
 ) -> Corpus:
     """7593, 829 and 978 items of 160, 20 and 20 classes, cut out of ActivityNet v1.3 videos.
@@ -70,8 +72,8 @@ def activitynet_vrl(
         on_missing: what to do about items whose video has no features: an error, or go on without.
 
     Raises:
-        InputError: if a file is missing or not in the expected layout, a video has no features, or
-            the split is not 0.
+        InputError: if a file is missing or not in the expected layout, a video has no features, a
+            long video is in more than one subset, or the split is not 0.
 
     Warns:
         UserWarning: with ``on_missing="drop"``, if items are dropped.
@@ -81,11 +83,11 @@ def activitynet_vrl(
     if split != 0:
         raise InputError(f"activitynet_vrl: the files give one split: split must be 0, got {split}")
     table = read_items(root)
+    for recording in shared_between_subsets(table, "clip"):
+        raise InputError(f"activitynet_vrl: {root}: video {recording!r} is in more than one subset")
     columns = (table[name].tolist() for name in ("video", "clip", "first", "beyond"))
     cut_outs = {name: CutOut(*place) for name, *place in zip(*columns, strict=True)}
-    path = find_features(root, FEATURES, features)
-    if path.is_dir():
-        raise InputError(f"{path}: found a folder, wanted an HDF5 file to read cut-outs from")
+    path = find_long_features(root, features)
     store = CutOutStore(path, cut_outs, step=SECONDS_PER_UNIT, rows_per_unit=rows_per_unit)
     moments = keep_available(
         table.drop(columns=["first", "beyond"]),
@@ -104,6 +106,24 @@ def activitynet_vrl(
     )
 
 
+def find_long_features(root: str | Path, given: str | Path | None = None) -> Path:
+    """The file of the features of the long videos.
+
+    Raises:
+        InputError: if there is none, or a folder in its place.
+    """
+    path = find_features(root, FEATURES, given)
+    if path.is_dir():
+        raise InputError(f"{path}: found a folder, wanted an HDF5 file to read cut-outs from")
+    return path
+
+
+def shared_between_subsets(table: pd.DataFrame, column: str) -> list[str]:
+    """The entries of a column, classes or long videos, that stand in more than one subset."""
+    subsets = table.groupby(column)["subset"].nunique()
+    return [str(name) for name in subsets.index[subsets > 1]]
+
+
 def read_items(root: str | Path) -> pd.DataFrame:
     """The items of the three files as a moment table.
 
@@ -112,8 +132,8 @@ def read_items(root: str | Path) -> pd.DataFrame:
         cut-out in it, in units, in ``first`` and ``beyond`` (its last unit is the one before).
 
     Raises:
-        InputError: if a file is missing or an item is not as expected; names the file and the item
-            (from 1).
+        InputError: if a file is missing or holds no item, or an item is not as expected; names the
+            file and the item (from 1).
     """
     rows: list[dict[str, Any]] = []
     for subset, file in ITEMS.items():
@@ -121,6 +141,8 @@ def read_items(root: str | Path) -> pd.DataFrame:
         items = read_json(path)
         if not isinstance(items, list):
             raise InputError(f"{path}: found a JSON {type(items).__name__}, wanted a list")
+        if not items:
+            raise InputError(f"{path}: found an empty list, wanted at least one item")
         for number, item in enumerate(items, start=1):
             try:
                 first, beyond = map(int, item["location"])

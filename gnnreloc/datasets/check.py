@@ -7,22 +7,30 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnreloc.datasets.activitynet12 import ANNOTATIONS, PROPOSALS
+from gnnreloc.datasets.activitynet12 import ANNOTATIONS, PROPOSALS, require_listed
 from gnnreloc.datasets.activitynet12 import FEATURES as C3D_FEATURES
 from gnnreloc.datasets.activitynet12 import read_annotations as read_activitynet
-from gnnreloc.datasets.activitynet_vrl import ITEMS, read_items
+from gnnreloc.datasets.activitynet_vrl import (
+    ITEMS,
+    ROWS_PER_UNIT,
+    find_long_features,
+    read_items,
+    shared_between_subsets,
+)
 from gnnreloc.datasets.bandai import bandai
+from gnnreloc.datasets.cut_out_store import count_units
 from gnnreloc.datasets.findings import (
     Finding,
     attempt,
     check_features,
     check_lengths,
     check_moments,
+    check_times,
     count_moments,
     name_some,
 )
 from gnnreloc.datasets.fir import fir
-from gnnreloc.datasets.official_files import OfficialFile
+from gnnreloc.datasets.official_files import OfficialFile, find_features
 from gnnreloc.datasets.root_files import read_json
 from gnnreloc.datasets.tag_list import TagEntry, read_tag_list
 from gnnreloc.datasets.thumos14 import CLASSES as THUMOS_CLASSES
@@ -73,33 +81,41 @@ def check_dataset(name: str, root: str | Path) -> list[Finding]:
 
 def _check_activitynet12(root: Path) -> Iterator[Finding]:
     table = yield from attempt(ANNOTATIONS.name, lambda: read_activitynet(root))
+    used = None
     if table is not None:
         yield count_moments(ANNOTATIONS.name, table, classes=100)
-        yield from check_moments(ANNOTATIONS.name, table)
+        used = yield from check_moments(ANNOTATIONS.name, table)
     listed: dict[str, TagEntry] | None
     listed = yield from attempt(PROPOSALS.name, lambda: read_tag_list(PROPOSALS.at(root)))
     if listed is not None:
         many = sum(len(entry.proposals) for entry in listed.values())
         yield Finding("present", PROPOSALS.name, f"{len(listed)} videos, {many} proposals")
-    if table is None:
+    if table is None or used is None:
         return
-    durations = dict(zip(table["video"], table["duration"], strict=True))
-    strange = [video for video in listed or {} if video not in durations]
+    known = set(table["video"])
+    strange = [video for video in listed or {} if video not in known]
     if strange:
         detail = f"{name_some(strange)}: not in {ANNOTATIONS.name}"
         yield Finding("inconsistent", PROPOSALS.name, detail)
-    shapes = yield from check_features(root, C3D_FEATURES, list(durations))
-    if not shapes:
+    if listed is not None:
+        entries, path = listed, PROPOSALS.at(root)
+        yield from attempt(PROPOSALS.name, lambda: require_listed(entries, used, path))
+    durations = dict(zip(used["video"], used["duration"], strict=True))
+    headers = yield from check_features(
+        C3D_FEATURES, lambda: find_features(root, C3D_FEATURES, None), list(durations)
+    )
+    counts = yield from check_times(durations, headers)
+    if not counts:
         return
     low, high = FRAME_RATES
     yield check_lengths(
         durations,
-        shapes,
+        counts,
         lambda rows, seconds: low <= FRAMES_PER_ROW * (rows + 1) / seconds <= high,
         f"a row for 8 frames at {low:g} to {high:g} frames a second",
     )
     median = statistics.median(
-        FRAMES_PER_ROW * shape[0] / durations[video] for video, shape in shapes.items()
+        FRAMES_PER_ROW * rows / durations[video] for video, rows in counts.items()
     )
     low, high = MEDIAN_FRAME_RATES
     if not low <= median <= high:
@@ -112,19 +128,24 @@ def _check_thumos14(root: Path) -> Iterator[Finding]:
     if table is None:
         return
     yield count_moments("temporal_annotations_*", table, classes=len(THUMOS_CLASSES))
-    used = one_class_a_moment(table[~table["video"].isin(EXCLUDED)])
-    detail = f"{used['video'].nunique()} videos, {len(used)} moments, without those of "
+    annotated = one_class_a_moment(table[~table["video"].isin(EXCLUDED)])
+    detail = f"{annotated['video'].nunique()} videos, {len(annotated)} moments, without those of "
     detail += f"{' and '.join(EXCLUDED)}, and cliff dives counted once"
     yield Finding("present", "used of these", detail)
-    yield from check_moments("temporal_annotations_*", used)
+    used = yield from check_moments("temporal_annotations_*", annotated)
+    if used is None:
+        return
     durations = dict(zip(used["video"], used["duration"], strict=True))
-    shapes = yield from check_features(root, THUMOS_FEATURES, list(durations))
-    if shapes:
+    headers = yield from check_features(
+        THUMOS_FEATURES, lambda: find_features(root, THUMOS_FEATURES, None), list(durations)
+    )
+    counts = yield from check_times(durations, headers)
+    if counts:
         # One extractor and videos of one frame rate: the same step in all of them.
-        step = statistics.median(durations[video] / shape[0] for video, shape in shapes.items())
+        step = statistics.median(durations[video] / rows for video, rows in counts.items())
         yield check_lengths(
             durations,
-            shapes,
+            counts,
             lambda rows, seconds: abs(rows * step - seconds) <= max(0.1 * seconds, 2 * step),
             f"a row for {step:.3f} s as in the other videos",
         )
@@ -140,13 +161,12 @@ def _check_activitynet_vrl(root: Path) -> Iterator[Finding]:
         detail += f"{own['label'].nunique()} classes"
         yield Finding("present", ITEMS[str(subset)].name, detail)
     for column, things in (("label", "classes"), ("clip", "videos")):
-        subsets = table.groupby(column)["subset"].nunique()
-        shared = subsets.index[subsets > 1].tolist()
+        shared = shared_between_subsets(table, column)
         if shared:
             yield Finding("inconsistent", things, f"{name_some(shared)}: in more than one subset")
     reach = {str(video): int(end) for video, end in table.groupby("clip")["beyond"].max().items()}
-    shapes = yield from check_features(root, C3D_FEATURES, list(reach))
-    units = {video: -(-shape[0] // 2) for video, shape in shapes.items()}
+    headers = yield from check_features(C3D_FEATURES, lambda: find_long_features(root), list(reach))
+    units = {video: count_units(own.shape[0], ROWS_PER_UNIT) for video, own in headers.items()}
     short = [video for video, count in units.items() if count < reach[video]]
     if short:
         detail = f"{name_some(short)}: {units[short[0]]} rows when every second is kept, but items "

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import h5py
 
 from gnnreloc.data.feature_files import build_features
-from gnnreloc.data.feature_store import HDF5FeatureStore, MissingVideoError
+from gnnreloc.data.feature_store import HDF5FeatureStore, MissingVideoError, find_group
 from gnnreloc.data.features import Features
 from gnnreloc.errors import InputError
 
@@ -26,6 +26,11 @@ class CutOut(NamedTuple):
     video: str
     start: int
     end: int
+
+
+def count_units(rows: int, rows_per_unit: int) -> int:
+    """Units that a video of so many rows holds: the rows that are kept of it."""
+    return -(-rows // rows_per_unit)
 
 
 class CutOutStore(HDF5FeatureStore):
@@ -63,11 +68,12 @@ class CutOutStore(HDF5FeatureStore):
         if video not in self.cut_outs:
             raise MissingVideoError(f"video {video!r} is not among {len(self.cut_outs)} cut-outs")
         cut = self.cut_outs[video]
-        name = f"{self.prefix}{cut.video}/{self.dataset}"
+        group = find_group(self._file(), cut.video, self.prefix) or f"{self.prefix}{cut.video}"
+        name = f"{group}/{self.dataset}"
         data = self._file().get(name)
         if not isinstance(data, h5py.Dataset):
             raise MissingVideoError(f"video {video!r}: found no data set {name!r} in {self.path}")
-        units = -(-len(data) // self.rows_per_unit)
+        units = count_units(len(data), self.rows_per_unit)
         if cut.end > units:
             raise InputError(
                 f"video {video!r}: {self.path}: {name} has {len(data)} rows, that is {units} "

@@ -12,8 +12,9 @@ from typing import Literal, TypeVar
 import pandas as pd
 
 from gnnreloc.data.annotations import validate_moments
-from gnnreloc.datasets.feature_shapes import Shape, read_shapes
-from gnnreloc.datasets.official_files import MissingFileError, OfficialFile, find_features
+from gnnreloc.data.feature_files import place_rows, read_seconds
+from gnnreloc.datasets.feature_shapes import Header, read_headers
+from gnnreloc.datasets.official_files import MissingFileError, OfficialFile
 from gnnreloc.errors import InputError
 
 Result = TypeVar("Result")
@@ -58,8 +59,13 @@ def count_moments(what: str, moments: pd.DataFrame, classes: int | None) -> Find
     return Finding("present", what, detail)
 
 
-def check_moments(what: str, moments: pd.DataFrame) -> Generator[Finding, None, None]:
-    """Bad moments, which the official files hold too; loading drops them."""
+def check_moments(
+    what: str, moments: pd.DataFrame
+) -> Generator[Finding, None, pd.DataFrame | None]:
+    """Bad moments, which the official files hold too; loading drops them. Returns the good ones.
+
+    A class of which all moments are bad is inconsistent.
+    """
     with warnings.catch_warnings(record=True) as dropped:
         warnings.simplefilter("always")
         good = yield from attempt(
@@ -67,50 +73,83 @@ def check_moments(what: str, moments: pd.DataFrame) -> Generator[Finding, None, 
         )
     if good is not None and dropped:
         yield Finding("present", "bad moments", f"{dropped[0].message}")
+        kept = set(good["label"])
+        lost = [label for label in moments["label"].unique() if label not in kept]
+        if lost:
+            detail = f"{name_some(lost)}: all moments of the class are bad"
+            yield Finding("inconsistent", "classes", detail)
+    return good
 
 
 def check_features(
-    root: Path, official: OfficialFile, videos: Sequence[str]
-) -> Generator[Finding, None, dict[str, Shape]]:
-    """Shapes of the features of those videos that have some; only headers are read."""
-    path = yield from attempt(official.name, lambda: find_features(root, official, None))
+    official: OfficialFile, find: Callable[[], Path], videos: Sequence[str]
+) -> Generator[Finding, None, dict[str, Header]]:
+    """Headers of the features of those videos that have some; ``find`` says where they lie."""
+    path = yield from attempt(official.name, find)
     if path is None:
         return {}
-    shapes = yield from attempt(path.name, lambda: read_shapes(path, videos))
-    if shapes is None:
+    headers = yield from attempt(path.name, lambda: read_headers(path, videos))
+    if headers is None:
         return {}
-    lacking = [video for video in videos if video not in shapes]
+    lacking = [video for video in videos if video not in headers]
     if lacking:
         detail = f"{name_some(lacking)}: no features of them in {path}: get them from "
         yield Finding("missing", f"features of {len(lacking)} videos", detail + official.source)
-    damaged = [video for video, shape in shapes.items() if len(shape) != 2 or 0 in shape]
+    damaged = [video for video, own in headers.items() if len(own.shape) != 2 or 0 in own.shape]
     if damaged:
-        detail = f"{name_some(damaged)}: not readable as features [rows, channels]"
+        detail = f"{name_some(damaged)}: not readable as features [rows, channels] in one file"
         yield Finding("inconsistent", path.name, detail)
-    good = {video: shape for video, shape in shapes.items() if video not in set(damaged)}
+    good = {video: own for video, own in headers.items() if video not in set(damaged)}
     if good:
-        width = statistics.mode(shape[1] for shape in good.values())
+        width = statistics.mode(own.shape[1] for own in good.values())
         yield Finding("present", path.name, f"{len(good)} videos, {width} channels")
-        other = [video for video, shape in good.items() if shape[1] != width]
+        other = [video for video, own in good.items() if own.shape[1] != width]
         if other:
             detail = f"{name_some(other)}: another number of channels than {width}"
             yield Finding("inconsistent", path.name, detail)
     return good
 
 
+def check_times(
+    durations: Mapping[str, float], headers: Mapping[str, Header]
+) -> Generator[Finding, None, dict[str, int]]:
+    """Whether step and offset, where the features give them, fit the durations.
+
+    Returns:
+        Video to its number of rows, for the videos whose features give no step.
+    """
+    untimed: dict[str, int] = {}
+    off: dict[str, InputError] = {}
+    for video, own in headers.items():
+        try:
+            place_rows(own.shape[0], video, own.source, own.given, durations)
+            if read_seconds("step", own.given, video, own.source) is None:
+                untimed[video] = own.shape[0]
+        except InputError as error:
+            off[video] = error
+    if off:
+        detail = f"{name_some(off)}: {next(iter(off.values()))}"
+        yield Finding("inconsistent", "feature times", detail)
+    timed = len(headers) - len(untimed) - len(off)
+    if timed:
+        detail = f"the steps that {timed} videos give fit their durations"
+        yield Finding("present", "feature times", detail)
+    return untimed
+
+
 def check_lengths(
     durations: Mapping[str, float],
-    shapes: Mapping[str, Shape],
+    counts: Mapping[str, int],
     good: Callable[[int, float], bool],
     wanted: str,
 ) -> Finding:
     """Whether the rows of every video fit its duration, ``good(rows, seconds)``."""
-    off = [video for video, shape in shapes.items() if not good(shape[0], durations[video])]
+    off = [video for video, rows in counts.items() if not good(rows, durations[video])]
     if not off:
-        detail = f"rows of all {len(shapes)} videos fit their durations ({wanted})"
+        detail = f"rows of all {len(counts)} videos fit their durations ({wanted})"
         return Finding("present", "feature lengths", detail)
     first = off[0]
-    detail = f"{name_some(off)}: {shapes[first][0]} rows in {durations[first]:g} s, wanted {wanted}"
+    detail = f"{name_some(off)}: {counts[first]} rows in {durations[first]:g} s, wanted {wanted}"
     return Finding("inconsistent", "feature lengths", detail)
 
 

@@ -6,12 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pandas as pd
 
 from gnnreloc.data.annotations import validate_moments
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.feature_store import FeatureStore, HDF5FeatureStore, open_features
+from gnnreloc.data.feature_store import open_features
 from gnnreloc.data.lazy_proposals import LazyProposals
 from gnnreloc.datasets.class_split import assign_subsets, split_classes
 from gnnreloc.datasets.official_files import (
@@ -74,10 +73,11 @@ def thumos14(
     so that no moment counts as both, and the two classes always fall into the same subset, so that
     no test class is a kind of a training class or the other way round (ours).
 
-    Features may have any width. A row's place is read from the file where it gives a step, else the
-    rows are spread evenly over the duration. They are read when asked for; loading the corpus
-    reads none. Candidates are those of TAG on our own actionness model, which is trained on the
-    moments of training classes alone when its first proposal is asked for.
+    Features may have any width. A row's place is read from the file where it gives a step in
+    seconds, which must agree with the duration; else the rows are spread evenly over it. They are
+    read when asked for; loading the corpus reads none. Candidates are those of TAG on our own
+    actionness model, which is trained on the moments of training classes alone when its first
+    proposal is asked for.
 
     Args:
         root: folder with ``temporal_annotations_validation/<Class>_val.txt``,
@@ -106,7 +106,7 @@ def thumos14(
     subset_of = split_classes(CLASSES, SIZES, split=split, together=(("Diving", "CliffDiving"),))
     table = assign_subsets(everything, subset_of)
     path = find_features(root, FEATURES, features)
-    store = open_store(path, dict(zip(table["video"], table["duration"], strict=True)))
+    store = open_features(path, durations=dict(zip(table["video"], table["duration"], strict=True)))
     moments = keep_available(table, store, path=path, source=FEATURES.source, on_missing=on_missing)
     own_tag = TagOnActionness(moments[moments["subset"] == "train"], store, 0)
     return Corpus(
@@ -127,7 +127,8 @@ def read_annotations(root: str | Path) -> pd.DataFrame:
         ``official``; its column ``subset`` is only a place-holder.
 
     Raises:
-        InputError: if a file is missing or a line is not as expected; names both.
+        InputError: if a file is missing or holds no moment, or a line is not as expected; names
+            both.
     """
     rows: list[dict[str, Any]] = []
     for part, (folder, ending, times) in PARTS.items():
@@ -135,9 +136,10 @@ def read_annotations(root: str | Path) -> pd.DataFrame:
         for label in CLASSES:
             name = OfficialFile(f"{folder.name}/{label}{ending}", folder.source)
             path = name.at(root)
-            for number, line in enumerate(read_lines(path), start=1):
-                if not line.strip():
-                    continue
+            lines = [(n, line) for n, line in enumerate(read_lines(path), start=1) if line.strip()]
+            if not lines:
+                raise InputError(f"{path}: found no moment, wanted at least one of {label}")
+            for number, line in lines:
                 video, start, end = _read_moment(path, number, line)
                 if video not in durations:
                     raise InputError(
@@ -156,18 +158,6 @@ def one_class_a_moment(moments: pd.DataFrame) -> pd.DataFrame:
     cliff = place[moments["label"] == "CliffDiving"]
     repeated = (moments["label"] == "Diving") & place.isin(cliff)
     return moments[~repeated].reset_index(drop=True)
-
-
-def open_store(path: Path, durations: dict[str, float]) -> FeatureStore:
-    """The features at ``path``; the groups of an HDF5 file may be named with ``v_`` or without."""
-    if path.is_dir():
-        return open_features(path, durations=durations)
-    try:
-        with h5py.File(path, "r") as file:
-            prefix = "v_" if any(name.startswith("v_") for name in file) else ""
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as HDF5: {error}") from error
-    return HDF5FeatureStore(path, durations=durations, prefix=prefix)
 
 
 def _read_moment(path: Path, number: int, line: str) -> tuple[str, float, float]:

@@ -85,8 +85,9 @@ def fit_actionness(
         videos: number of training videos drawn, without repetition (fewer if there are fewer).
 
     Raises:
-        InputError: if an option is out of its range, there is no training moment, or all rows of
-            the training videos lie inside moments, or none does.
+        InputError: if an option is out of its range, there is no training moment, a training video
+            has no features or those of another width, or all rows of the training videos lie inside
+            moments, or none does.
     """
     if seed < 0:
         raise InputError(f"actionness: seed must be at least 0, got {seed}")
@@ -106,8 +107,10 @@ def fit_actionness(
 
     scaler: Any = StandardScaler()
     count = np.zeros(2, dtype=np.int64)
+    channels = None
     for video in chosen:
-        item = features[video]
+        item = read_training_video(features, video, channels, of="actionness")
+        channels = item.num_channels
         scaler.partial_fit(_describe(item, context))
         count += np.bincount(_inside(item, bounds_of[video]), minlength=2)
     background, action = count.tolist()
@@ -123,7 +126,7 @@ def fit_actionness(
     classifier: Any = SGDClassifier(loss="log_loss", alpha=1e-3, average=True, random_state=seed)
     for _ in range(PASSES):
         for video in rng.permutation(chosen):
-            item = features[str(video)]
+            item = read_training_video(features, str(video), channels, of="actionness")
             rows = rng.permutation(item.num_steps)[:MOST_ROWS]
             truth = _inside(item, bounds_of[str(video)])[rows]
             classifier.partial_fit(
@@ -133,6 +136,34 @@ def fit_actionness(
                 sample_weight=weight[truth.astype(np.int64)],
             )
     return ActionnessModel(scaler, classifier, context)
+
+
+def read_training_video(
+    features: Mapping[str, Features], video: str, channels: int | None = None, *, of: str
+) -> Features:
+    """Features of a training video, of the width of the others.
+
+    Args:
+        features: video name to features.
+        video: the video.
+        channels: width of the training videos, or ``None`` for any.
+        of: what is trained, for the messages.
+
+    Raises:
+        InputError: if the video has no features, or those of another width; names the video.
+    """
+    try:
+        item = features[video]
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{of}: found no features of training video {video!r}") from error
+    if channels is not None and item.num_channels != channels:
+        raise InputError(
+            f"{of}: training video {video!r}: found features of {item.num_channels} channels, "
+            f"wanted {channels} as in the others"
+        )
+    return item
 
 
 def _inside(features: Features, bounds: _FloatArray) -> _BoolArray:

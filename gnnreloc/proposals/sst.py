@@ -15,6 +15,7 @@ from torch.nn import functional
 from gnnreloc.data.features import Features, resample
 from gnnreloc.data.overlap import best_overlap
 from gnnreloc.errors import InputError
+from gnnreloc.proposals.actionness import read_training_video
 from gnnreloc.proposals.nms import nms_1d
 
 POSITIVE_OVERLAP = 0.5
@@ -187,8 +188,8 @@ def train_sst(
         The network, in evaluation mode, on the CPU.
 
     Raises:
-        InputError: if an option is out of its range, there is no training moment, or no anchor
-            fits any.
+        InputError: if an option is out of its range, there is no training moment, a training video
+            has no features or those of another width, or no anchor fits any.
     """
     for name, value, least in (
         ("seed", seed, 0),
@@ -209,7 +210,7 @@ def train_sst(
     videos = list(bounds_of)
     sample = [str(video) for video in rng.permutation(videos)[:MOST_VIDEOS]]
     longest = float((table["end"] - table["start"]).quantile(COVERED_LENGTHS))
-    step = max(longest / anchors, features[sample[0]].step)
+    step = max(longest / anchors, read_training_video(features, sample[0], of="sst").step)
     scaler, positive = _statistics(features, bounds_of, sample, step, anchors)
 
     with torch.random.fork_rng(devices=[]):
@@ -225,7 +226,9 @@ def train_sst(
             optimizer, learning_rate, total_steps=epochs * batches
         )
         for _ in range(epochs * batches):
-            x, truth, counts = _draw(rng, features, bounds_of, videos, step, anchors, batch_size)
+            x, truth, counts = _draw(
+                rng, features, bounds_of, videos, step, anchors, batch_size, network.in_channels
+            )
             weight = torch.where(truth, 1.0 - positive, positive) * counts
             logits, _ = network(x)
             loss = functional.binary_cross_entropy_with_logits(
@@ -249,8 +252,10 @@ def _statistics(
     """Mean and deviation of the rows, and the share of positive anchors of each length ``[K]``."""
     scaler = StandardScaler()
     positive, total = torch.zeros(anchors), torch.zeros(anchors)
+    channels = None
     for video in videos:
-        item = features[video]
+        item = read_training_video(features, video, channels, of="sst")
+        channels = item.num_channels
         scaler.partial_fit(item.values.cpu().numpy().astype(np.float64))
         steps = _num_steps(item, step)
         for first in range(0, steps, _CHUNK_STEPS):
@@ -274,6 +279,7 @@ def _draw(
     step: float,
     anchors: int,
     batch_size: int,
+    channels: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Random windows ``[B, L, C]``, which anchors are positive and which count ``[B, L, K]``.
 
@@ -283,7 +289,7 @@ def _draw(
     rows, truths = [], []
     for _ in range(batch_size):
         video = videos[int(rng.integers(len(videos)))]
-        item = features[video]
+        item = read_training_video(features, video, channels, of="sst")
         steps = _num_steps(item, step)
         length = min(WINDOW_ANCHORS * anchors, steps)
         first = int(rng.integers(steps - length + 1))

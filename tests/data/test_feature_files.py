@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from gnnreloc.data.feature_files import (
     FEATURE_SUFFIXES,
     build_features,
+    place_rows,
     read_feature_file,
+    read_feature_header,
     read_json_object,
     write_features,
 )
@@ -158,8 +160,8 @@ def test_json_object(tmp_path):
 @pytest.mark.parametrize(
     ("given", "durations", "step"),
     [
-        (({"step": 0.1}, {"step": 0.2}), {"v": 9.0}, 0.1),
-        (({}, {"step": 0.2}), {"v": 9.0}, 0.2),
+        (({"step": 0.1}, {"step": 0.2}), {"v": 0.45}, 0.1),
+        (({}, {"step": 0.2}), {"v": 0.45}, 0.2),
         (({"step": {"w": 0.1}}, {"step": {"v": "0.2"}}), None, 0.2),
         (({"step": None},), {"v": 9.0}, 3.0),
         (({"offset": 3.0},), {"v": 9.0}, 2.0),
@@ -187,9 +189,45 @@ def test_metadata_of_the_most_trusted_place_wins(tmp_path):
         ({"step": -1.0}, None, "step -1.0"),
         ({"step": 1.0, "offset": "nan"}, None, "offset nan"),
         ({"offset": 5.0}, {"v": 2.0}, "step -1.0"),
+        ({"step": 16}, {"v": 9.0}, "3 rows of 16 s .* end at 48 s, wanted about 9 s"),
+        ({"step": 3.0, "offset": 90}, {"v": 9.0}, "from 90 s on, which end at 99 s, wanted about"),
+        ({"step": 1e-3}, {"v": 9.0}, "end at 0.003 s, wanted about 9 s"),
     ],
 )
 def test_unusable_timing_names_file_and_video(tmp_path, given, durations, culprit):
     with pytest.raises(InputError, match=f"c3d.h5: .*{culprit}") as caught:
         build_features(VALUES, "v", tmp_path / "c3d.h5", [given], durations)
     assert "'v'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "step", "good"),
+    [
+        (110, 1.0, True),  # a tenth of 100 s
+        (111, 1.0, False),
+        (90, 1.0, True),
+        (89, 1.0, False),
+        (3, 50.0, True),  # one step too many, of two
+        (6, 50.0, False),
+    ],
+)
+def test_rows_must_end_where_the_video_does(tmp_path, rows, step, good):
+    given = [{"step": step}]
+    if good:
+        assert place_rows(rows, "v", tmp_path, given, {"v": 100.0}) == (step, 0.0)
+    else:
+        with pytest.raises(InputError, match=f"video 'v': found {rows} rows of {step:g} s"):
+            place_rows(rows, "v", tmp_path, given, {"v": 100.0})
+    # Of a video whose length is not known, nothing can be said.
+    assert place_rows(rows, "v", tmp_path, given, {"w": 100.0}) == (step, 0.0)
+
+
+@pytest.mark.parametrize("suffix", FEATURE_SUFFIXES)
+def test_a_header_says_what_the_whole_file_says(tmp_path, suffix):
+    path = tmp_path / f"v{suffix}"
+    write_features(path, Features(VALUES, 0.1, 2.5, {"fps": 30}))
+    values, metadata = read_feature_file(path)
+    assert read_feature_header(path) == (tuple(values.shape), metadata)
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=f"v{suffix}: cannot be read as"):
+        read_feature_header(path)

@@ -160,7 +160,7 @@ def test_directory_metadata_travels_and_the_file_wins(tmp_path):
     write_features(tmp_path / "b.npy", Features(VIDEOS["a"], 9.0))
     shared = {"step": 0.25, "offset": {"b": 3.0}, "fps": 25, "backbone": "c3d"}
     (tmp_path / "metadata.json").write_text(json.dumps(shared))
-    store = DirectoryFeatureStore(tmp_path, step=7.0, durations={"a": 50.0})
+    store = DirectoryFeatureStore(tmp_path, step=7.0, durations={"a": 5.0})
     a, b = store["a"], store["b"]
     assert (a.step, a.offset, a.metadata) == (2.0, 1.0, {"fps": 30, "backbone": "c3d"})
     assert (b.step, b.offset, b.metadata) == (0.25, 3.0, {"fps": 25, "backbone": "c3d"})
@@ -170,7 +170,7 @@ def test_directory_metadata_travels_and_the_file_wins(tmp_path):
 def test_directory_step_from_argument_or_duration(tmp_path):
     np.save(tmp_path / "a.npy", VIDEOS["a"].numpy())
     np.save(tmp_path / "b.npy", VIDEOS["a"].numpy())
-    store = DirectoryFeatureStore(tmp_path, step={"a": 0.5}, durations={"a": 8.0, "b": 8.0})
+    store = DirectoryFeatureStore(tmp_path, step={"a": 0.5}, durations={"a": 1.0, "b": 8.0})
     assert (store["a"].step, store["b"].step) == (0.5, 4.0)
     with pytest.raises(InputError, match=r"a.npy: found no step for video 'a'.*metadata.json"):
         DirectoryFeatureStore(tmp_path)["a"]
@@ -220,6 +220,16 @@ def test_hdf5_attributes_are_metadata(tmp_path):
     store = HDF5FeatureStore(tmp_path / "c3d.h5", step=7.0)
     assert (store["a"].step, store["b"].step) == (0.25, 0.5)
     assert store["a"].metadata == {"crop": [1, 2], "backbone": "c3d"}
+
+
+def test_hdf5_groups_without_the_prefix_are_found_too(tmp_path):
+    with h5py.File(tmp_path / "c3d.h5", "w") as file:
+        file["v_a/c3d_features"] = VIDEOS["a"].numpy()
+        file["b/c3d_features"] = VIDEOS["b.c"].numpy()
+        file["about"] = 1
+    store = HDF5FeatureStore(tmp_path / "c3d.h5", step=1.0)
+    assert sorted(store) == ["a", "b"] and "about" not in store
+    assert store["a"].num_steps == 2 and store["b"].num_steps == 1
 
 
 def test_hdf5_other_names_and_step_from_duration(tmp_path):

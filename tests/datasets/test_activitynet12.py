@@ -85,6 +85,44 @@ def test_loading_reads_no_feature_value(root: Path, monkeypatch: pytest.MonkeyPa
     assert corpus.num_channels == 500
 
 
+def test_thousands_of_videos_load_without_a_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """5200 videos of 100 classes; their groups in the file are one, under 5200 names."""
+    names = [f"many{number:07d}" for number in range(5200)]
+    database = {
+        name: {
+            "subset": "validation" if number % 3 == 0 else "training",
+            "duration": 20.0,
+            "annotations": [{"segment": [2.0, 8.0], "label": f"class {number % 100:02d}"}],
+        }
+        for number, name in enumerate(names)
+    }
+    (tmp_path / JSON).write_text(json.dumps({"database": database}), encoding="utf-8")
+    blocks = [f"# {n}\n{name}\n1\n1\n0\n1\n1 0 0 0.1 0.5\n" for n, name in enumerate(names[::3])]
+    (tmp_path / LIST).write_text("".join(blocks), encoding="utf-8")
+    with h5py.File(tmp_path / C3D, "w") as file:
+        file[f"v_{names[0]}/c3d_features"] = np.ones((75, 4), dtype=np.float16)
+        for name in names[1:]:
+            file[f"v_{name}"] = file[f"v_{names[0]}"]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a value was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(h5py.Dataset, "__getitem__", refuse)
+        corpus = activitynet12(tmp_path)
+    assert corpus.moments["video"].nunique() == len(corpus.proposals) == 5200
+    assert corpus.settings["listed_videos"] == len(blocks)
+    assert {name: len(corpus.classes(name)) for name in ("train", "validation", "test")} == {
+        "train": 80,
+        "validation": 10,
+        "test": 10,
+    }
+    assert corpus.features[names[-1]].values.shape == (75, 4)
+    torch.testing.assert_close(corpus.proposals[names[0]], torch.tensor([[2.0, 10.0]]).double())
+
+
 def test_features_span_the_duration(corpus: Corpus) -> None:
     for row in corpus.moments.iloc[::10].itertuples():
         features = corpus.features[str(row.video)]
@@ -99,6 +137,18 @@ def test_listed_candidates_are_those_of_the_list_in_seconds(corpus: Corpus, root
     for video, entry in listed.items():
         expected = entry.proposals * durations[video]
         torch.testing.assert_close(corpus.proposals[video], expected)
+    assert corpus.settings["listed_videos"] == len(listed) == 40
+    assert activitynet12(root, proposals_from="tag").settings["listed_videos"] == 0
+
+
+def test_a_list_that_covers_no_validation_video_is_refused(root: Path, tmp_path: Path) -> None:
+    for name in (JSON, C3D):
+        (tmp_path / name).symlink_to(root / name)
+    text = (root / LIST).read_text(encoding="utf-8").replace("\ninv", "\nv_inv")
+    (tmp_path / LIST).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"none of the 40 official .* such as 'inv.*names 'v_inv"):
+        activitynet12(tmp_path)
+    assert activitynet12(tmp_path, proposals_from="tag").moments["video"].nunique() == 80
 
 
 def test_own_candidates_are_learned_from_training_videos_alone(
@@ -235,6 +285,7 @@ def test_features_of_ones_own(root: Path, tmp_path: Path, corpus: Corpus) -> Non
         (lambda d: d["inv00000003"].pop("duration"), "video 'inv00000003'"),
         (lambda d: d["inv00000003"].update(annotations=3), "video 'inv00000003'"),
         (lambda d: d["inv00000003"]["annotations"][0].update(segment=[1]), "video 'inv00000003'"),
+        (lambda d: d["inv00000003"]["annotations"][0].update(label=["a"]), "video 'inv00000003'"),
         (lambda d: d.update(inv00000003=None), "video 'inv00000003'"),
         (lambda d: [d.pop(v) for v in list(d)[9:]], "found 9 classes, wanted 100"),
     ],

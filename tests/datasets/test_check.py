@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from gnnreloc.datasets import DATASETS
+from gnnreloc.datasets import DATASETS, activitynet12, activitynet_vrl, thumos14
 from gnnreloc.datasets.check import CHECKS, check_dataset
-from gnnreloc.datasets.feature_shapes import read_shapes
+from gnnreloc.datasets.feature_shapes import read_headers
 from gnnreloc.datasets.findings import Finding
 from gnnreloc.errors import InputError
 
@@ -167,7 +167,8 @@ def test_activitynet_with_bad_moments_and_too_few_classes(copied: Callable[[str]
     path.write_text(json.dumps(content), encoding="utf-8")
     findings = check_dataset("activitynet12", root)
     assert "start must lie before end (1)" in detail(findings, "bad moments")
-    assert not bad(findings)  # dropping it is what loading does; the class is still there
+    # Dropping it is what loading does; here it is all that there is of its class.
+    assert bad(findings) == [("inconsistent", "classes")]
     other["annotations"].pop()
     path.write_text(json.dumps(content), encoding="utf-8")
     findings = check_dataset("activitynet12", root)
@@ -200,6 +201,141 @@ def test_vrl_with_short_features_and_shared_classes(copied: Callable[[str], Path
     assert "class-100 (1)" in told and "test000001 (1): 20 rows when every second" in told
 
 
+LOADERS = {"activitynet12": activitynet12, "thumos14": thumos14, "activitynet_vrl": activitynet_vrl}
+
+
+def strip_prefix(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        for name in list(file):
+            file.move(name, name.removeprefix("v_"))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("activitynet12", C3D), ("thumos14", "features.h5"), ("activitynet_vrl", C3D)],
+)
+def test_groups_without_prefix_are_found_by_check_and_loader(
+    copied: Callable[[str], Path], name: str, file: str
+) -> None:
+    root = copied(name)
+    strip_prefix(root / file)
+    assert not bad(check_dataset(name, root))
+    corpus = LOADERS[name](root)
+    assert corpus.num_channels == 500
+
+
+@pytest.mark.parametrize("where", ["file", "data set"])
+@pytest.mark.parametrize(("name", "file"), [("activitynet12", C3D), ("thumos14", "features.h5")])
+def test_steps_in_frames_are_refused_by_check_and_loader(
+    copied: Callable[[str], Path], name: str, file: str, where: str
+) -> None:
+    root = copied(name)
+    with h5py.File(root / file, "r+") as content:
+        nodes = [group["c3d_features"] for group in content.values()]
+        for node in nodes if where == "data set" else [content]:
+            node.attrs["step"] = 8
+    assert bad(check_dataset(name, root)) == [("inconsistent", "feature times")]
+    corpus = LOADERS[name](root)
+    with pytest.raises(InputError, match=rf"{file}: video '.*rows of 8 s .* wanted about \d"):
+        _ = corpus.num_channels
+
+
+def test_steps_in_the_metadata_of_a_folder(layouts: ModuleType, tmp_path: Path) -> None:
+    root = layouts.write_thumos14(tmp_path, videos=2, directory=True)
+    about = root / "features" / "metadata.json"
+    about.write_text('{"step": 16}', encoding="utf-8")
+    findings = check_dataset("thumos14", root)
+    assert bad(findings) == [("inconsistent", "feature times")]
+    assert "134 rows of 16 s" in detail(findings, "feature times")
+    with pytest.raises(InputError, match="134 rows of 16 s from 0 s on, which end at 2144 s"):
+        _ = thumos14(root).num_channels
+    about.write_text('{"step": "fast"}', encoding="utf-8")
+    assert "step 'fast'" in detail(check_dataset("thumos14", root), "feature times")
+    # A right one is taken as it is; the features need not come from the extractor of the others.
+    about.write_text('{"step": 0.2667}', encoding="utf-8")
+    findings = check_dataset("thumos14", root)
+    assert not bad(findings)
+    assert detail(findings, "feature times").startswith("the steps that 40 videos give fit")
+    corpus = thumos14(root)
+    assert corpus.features[str(corpus.moments["video"].iloc[0])].step == 0.2667
+
+
+@pytest.mark.parametrize("duration", [0, -3, "abc", [1], None, True])
+def test_activitynet_with_an_unusable_duration(
+    copied: Callable[[str], Path], duration: object
+) -> None:
+    root = copied("activitynet12")
+    path = root / "activity_net.v1-2.trainval.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["database"]["inv00000000"]["duration"] = duration
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert bad(check_dataset("activitynet12", root)) == [("inconsistent", "classes")]
+
+
+def test_activitynet_with_a_duration_that_is_text(copied: Callable[[str], Path]) -> None:
+    root = copied("activitynet12")
+    path = root / "activity_net.v1-2.trainval.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    entry = content["database"]["inv00000000"]
+    entry["duration"] = str(entry["duration"])
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert not bad(check_dataset("activitynet12", root))
+
+
+@pytest.mark.parametrize("label", [["a"], {"a": 1}, 3, None])
+def test_activitynet_with_a_label_that_is_no_text(
+    copied: Callable[[str], Path], label: object
+) -> None:
+    root = copied("activitynet12")
+    path = root / "activity_net.v1-2.trainval.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["database"]["inv00000003"]["annotations"][0]["label"] = label
+    path.write_text(json.dumps(content), encoding="utf-8")
+    findings = check_dataset("activitynet12", root)
+    assert bad(findings) == [("inconsistent", path.name)]
+    assert "video 'inv00000003'" in detail(findings, path.name)
+
+
+def test_activitynet_with_a_list_of_other_names(copied: Callable[[str], Path]) -> None:
+    root = copied("activitynet12")
+    path = root / "activitynet1.2_tag_val_normalized_proposal_list.txt"
+    path.write_text(path.read_text().replace("\ninv", "\nv_inv"), encoding="utf-8")
+    findings = check_dataset("activitynet12", root)
+    assert bad(findings) == [("inconsistent", path.name)] * 2
+    assert any("none of the 50 official validation videos" in found.detail for found in findings)
+
+
+def test_thumos_with_an_empty_class_file(copied: Callable[[str], Path]) -> None:
+    root = copied("thumos14")
+    (root / "temporal_annotations_validation" / "Shotput_val.txt").write_text("\n")
+    assert bad(check_dataset("thumos14", root)) == [("inconsistent", "temporal_annotations_*")]
+    with pytest.raises(InputError, match=r"Shotput_val\.txt: found no moment, wanted .* Shotput"):
+        thumos14(root)
+
+
+def test_vrl_with_an_empty_subset_and_a_folder(copied: Callable[[str], Path]) -> None:
+    root = copied("activitynet_vrl")
+    (root / C3D).unlink()
+    (root / "features").mkdir()
+    (findings,) = (found for found in check_dataset("activitynet_vrl", root) if found.what == C3D)
+    assert findings.status == "inconsistent" and "found a folder, wanted" in findings.detail
+    (root / "test.json").write_text("[]", encoding="utf-8")
+    (finding,) = check_dataset("activitynet_vrl", root)
+    assert finding.status == "inconsistent" and "test.json: found an empty list" in finding.detail
+
+
+def test_vrl_with_a_long_video_in_two_subsets(copied: Callable[[str], Path]) -> None:
+    root = copied("activitynet_vrl")
+    train, test = (json.loads((root / f"{name}.json").read_text()) for name in ("train", "test"))
+    test[0]["id"] = train[0]["id"]
+    test[0]["location"] = train[0]["location"][0] + 1, train[0]["location"][1]
+    test[0]["groundtruth"] = 0, 5
+    (root / "test.json").write_text(json.dumps(test), encoding="utf-8")
+    assert bad(check_dataset("activitynet_vrl", root)) == [("inconsistent", "videos")]
+    with pytest.raises(InputError, match="video 'train000000' is in more than one subset"):
+        activitynet_vrl(root)
+
+
 def test_bandai_and_fir(bandai_root: Path, fir_root: Path, tmp_path: Path) -> None:
     assert not bad(check_dataset("fir", fir_root))
     findings = check_dataset("bandai", bandai_root)
@@ -218,10 +354,13 @@ def test_shapes_of_files_in_a_folder(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "d.npz", other=values)
     for name in ("e.npy", "f.npz", "g.safetensors"):
         (tmp_path / name).write_bytes(b"damaged")
-    assert read_shapes(tmp_path, "abcdefgh") == {
+    headers = read_headers(tmp_path, "abcdefgh")
+    assert {video: header.shape for video, header in headers.items()} == {
         **{"a": (5, 3), "b": (4, 3), "c": (3, 3)},
         **dict.fromkeys("defg", ()),
     }
+    np.save(tmp_path / "b.npy", values)  # two files of one video, which the stores refuse
+    assert read_headers(tmp_path, "b")["b"].shape == ()
 
 
 def test_real_annotations(real_data: Callable[[str], Path]) -> None:

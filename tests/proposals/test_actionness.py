@@ -131,6 +131,17 @@ def test_moments_between_row_centres_are_named() -> None:
         fit_actionness(moments, features)
 
 
+def test_a_training_video_without_features_or_of_another_width_is_named() -> None:
+    moments, features = toy()
+    lacking = {name: item for name, item in features.items() if name != "v2"}
+    with pytest.raises(InputError, match="actionness: found no features of training video 'v2'"):
+        fit_actionness(moments, lacking)
+    odd = {name: item for name, item in features.items()}
+    odd["v2"] = Features(torch.zeros(10, 7), step=1.0)
+    with pytest.raises(InputError, match=r"training video 'v\d': found .* channels, wanted [27]"):
+        fit_actionness(moments, odd)
+
+
 def test_bad_input_is_named() -> None:
     moments, features = toy()
     with pytest.raises(InputError, match="seed must be at least 0, got -1"):

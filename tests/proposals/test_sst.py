@@ -227,6 +227,22 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone(tiny_corpus: Co
     assert not torch.equal(first[:3], scores(1)[:3])
 
 
+def test_a_training_video_without_features_or_of_another_width_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moments, features = toy()
+    with pytest.raises(InputError, match="sst: found no features of training video 'b'"):
+        train_sst(moments, {"a": features["a"]}, **SHORT)
+    odd = {**features, "b": video(12, channels=7)}
+    wrong = r"sst: training video '[ab]': found features of [27] channels, wanted [27] as"
+    with pytest.raises(InputError, match=wrong):
+        train_sst(moments, odd, **SHORT)
+    # One that the statistics are not taken from is only met in training.
+    monkeypatch.setattr(sst, "MOST_VIDEOS", 1)
+    with pytest.raises(InputError, match=wrong):
+        train_sst(moments, odd, **(SHORT | {"windows": 64}))
+
+
 def test_bad_input_is_named() -> None:
     moments, features = toy()
     for options, reason in (
