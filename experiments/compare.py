@@ -25,8 +25,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, NoReturn
 
-from gather import View, gather
-from grid import Cell, Options, check_neighbours, check_options, plan, read_metrics
+from gather import View, gather, read_metrics
+from grid import Cell, Options, check_neighbours, check_options, plan
 from render import write_tables
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -35,6 +35,7 @@ from tables import NAMES
 
 from gnnreloc.datasets import DATASETS
 from gnnreloc.errors import InputError
+from gnnreloc.proposals import PROPOSAL_KINDS
 
 RUN = Path(__file__).with_name("run.py")
 #: Options of run.py that are set here.
@@ -72,7 +73,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Options]:
     add("--splits", nargs="+", type=_number, default=[0], help="splits of the classes")
     add("--seeds", nargs="+", type=_number, default=[0], help="seeds of weights and samples")
     add("--out", type=Path, default=Path("runs/compare"), help="folder of the results")
-    add("--proposals", help="candidates: dataset, tag, windows or sst")
+    add("--proposals", choices=PROPOSAL_KINDS, help="candidates, instead of the data set's own")
     add("--epochs", type=_number, help="training epochs, instead of the recipe's")
     add("--jobs", type=_number, default=2, help="how many run at once")
     add("--against", default="dynamic_tuned", help="the system that others are compared with")
@@ -81,8 +82,8 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Options]:
     own = list(arguments)
     end = own.index("--") if "--" in own else len(own)
     options = parser.parse_args(own[:end])
-    for name in (*options.systems, options.against):
-        if name not in NAMES and name != "all":
+    for name in (*(name for name in options.systems if name != "all"), options.against):
+        if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(NAMES)}"
             raise InputError(f"unknown system {name!r}; {hint}")
@@ -154,6 +155,7 @@ def compare(options: argparse.Namespace, cells: Sequence[Cell], script: Path, lo
     for cell in cells:
         check_options(cell)
     check_neighbours(folder, cells[0].options)
+    gather(folder)  # what could not stand in one table is told before hours are spent
     console = Console(width=None if sys.stdout.isatty() else 120)
     failed = run_missing(cells, script=script, jobs=options.jobs, lock=lock, console=console)
     runs = gather(folder)

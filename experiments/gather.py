@@ -1,7 +1,9 @@
-"""Finished cells of a comparison as tables: runs, query classes, paired differences."""
+"""Finished cells of a comparison, and their tables: runs, query classes, paired differences."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from grid import UNTRAINED, read_metrics
+from grid import OF_THE_MACHINE, RANDOM, UNTRAINED, changed_options
+from pandas.api.types import is_numeric_dtype
 
 from gnnreloc.errors import InputError
 from gnnreloc.evaluation import THRESHOLDS, paired_bootstrap
 from gnnreloc.evaluation.metrics import MEAN_THRESHOLDS
+from gnnreloc.evaluation.protocol import VIEWS
 
 RECALLS = [f"r1_{level:g}" for level in THRESHOLDS]
 FIGURES = [*RECALLS, "r1_mean", "r5_0.5", "miou", "wrong_class_r1_0.5"]
@@ -21,8 +25,10 @@ COLUMNS = [
     *("system", "dataset", "protocol", "split", "seed", "recipe", *FIGURES),
     *("train_seconds", "pairs", "unrefined_r1_0.5", "unrefined_r1_mean"),
 ]
+#: Columns that name a query clip in the predictions, and a pair.
 QUERY = ["query_video", "query_start", "query_end"]
-_OF_THE_CELL = {"split", "seed", "root", "device"}
+KEYS = ["video", *QUERY]
+CLASS_COLUMNS = ["system", "recipe", "dataset", "split", "seed", "label", "pairs", "r1_0.5"]
 
 
 class View(NamedTuple):
@@ -44,30 +50,104 @@ class View(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A finished run: folder, ``metrics.json`` and ``predictions.csv``."""
+    """A finished run: folder, ``metrics.json`` and ``predictions.csv``.
+
+    Attributes:
+        folder: where it lies.
+        metrics: of ``metrics.json``.
+        predictions: of ``predictions.csv``.
+        changes: what its command line changed in the recipe, such as ``epochs 1``; may be empty.
+    """
 
     folder: Path
     metrics: Mapping[str, Any]
     predictions: pd.DataFrame
+    changes: str = ""
+
+    @property
+    def recipe(self) -> str:
+        """The recipe that trained it, with a star if it was changed; empty without training."""
+        if self.metrics["system"] in UNTRAINED:
+            return ""
+        return f"{self.metrics['recipe'] or ''}{'*' if self.changes else ''}"
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a finished run, or ``None`` where something of it is missing."""
+    run = read_run(folder)
+    return None if run is None else run[0]
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """Metrics and predictions of a finished run, or ``None`` where a file or figure is missing."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        names = dict.fromkeys(("video", "query_video", "label"), str)
+        # No name of a video or class, such as NA, stands for nothing.
+        predictions = pd.read_csv(folder / "predictions.csv", dtype=names, keep_default_na=False)
+    except (OSError, ValueError):
+        return None
+    numbers = {*VIEWS, *QUERY[1:]}
+    if not _is_whole(metrics) or not {*names, *QUERY, *VIEWS} <= {*predictions.columns}:
+        return None
+    if not all(is_numeric_dtype(predictions[name]) for name in numbers):
+        return None
+    whole = len(predictions) == metrics["pairs"] and (folder / "config.yaml").is_file()
+    return (metrics, predictions) if whole else None
+
+
+def _is_whole(metrics: Any) -> bool:
+    """Whether all is there that a table may show; an older run.py wrote no filtered figures."""
+    try:
+        filtered, wrong = metrics["filtered"], metrics["wrong_class_query"]
+        numbers = [*metrics["seconds"].values(), metrics["seconds"]["train"]]
+        for view in (metrics, metrics["unrefined"], filtered, filtered["unrefined"]):
+            numbers += [view["r1"][f"{level:g}"] for level in THRESHOLDS]
+            numbers += [view["r5"]["0.5"], view["r1_mean"], view["miou"]]
+        numbers += [] if wrong is None else [wrong["r1"]["0.5"]]
+        counts = [metrics[name] for name in ("split", "seed", "pairs")]
+        texts = [metrics[name] for name in ("system", "dataset")]
+        return (
+            all(math.isfinite(number) for number in numbers)
+            and all(isinstance(count, int) for count in counts)
+            and all(isinstance(text, str) for text in texts)
+            and (metrics["recipe"] is None or isinstance(metrics["recipe"], str))
+            and isinstance(metrics["config"], dict)
+        )
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return False
 
 
 def gather(folder: Path) -> list[Run]:
     """All finished runs in a folder, ordered by their folders.
 
     Raises:
-        InputError: if two of them cannot stand in one table, because they were not asked the same
-            questions, or runs of one system were not trained alike.
+        InputError: if two of them cannot stand in one table, because they are the same cell, were
+            not asked the same questions, or are of one system and were not trained alike; or if
+            one is on another data set than the folder's name says.
     """
     runs = []
     for place in sorted(path.parent for path in folder.glob("*/metrics.json")):
-        metrics = read_metrics(place)
-        if metrics is not None:
-            runs.append(Run(place, metrics, pd.read_csv(place / "predictions.csv")))
+        found = read_run(place)
+        if found is not None:
+            runs.append(Run(place, *found, changes=changed_options(place)))
     first: dict[str, Run] = {}
+    cells: dict[tuple[Any, ...], Run] = {}
     for run in runs:
+        cell = tuple(run.metrics[name] for name in ("system", "split", "seed"))
+        if run.metrics["dataset"] != folder.name:
+            raise InputError(
+                f"{run.folder} holds a run on {run.metrics['dataset']}: it does not belong in "
+                f"{folder}; remove it from there"
+            )
+        if (same := cells.setdefault(cell, run)) is not run:
+            raise InputError(
+                f"{same.folder} and {run.folder} hold the same cell, {cell[0]} split {cell[1]} "
+                f"seed {cell[2]}: remove one"
+            )
         of_system = first.setdefault(run.metrics["system"], run)
         _check_alike(runs[0], run, ("data", "evaluation", "proposals"))
-        _check_alike(of_system, run, run.metrics["config"].keys() - _OF_THE_CELL)
+        _check_alike(of_system, run, run.metrics["config"].keys() - {"split", "seed"})
     return runs
 
 
@@ -78,7 +158,7 @@ def _check_alike(first: Run, second: Run, options: Iterable[str]) -> None:
         for run in (first, second)
     )
     for name in sorted(before.keys() & after.keys()):
-        if before[name] != after[name]:
+        if before[name] != after[name] and name not in OF_THE_MACHINE:
             raise InputError(
                 f"{first.folder} and {second.folder} cannot stand in one table: their {name} is "
                 f"{before[name]} and {after[name]}; remove one, or choose another --out"
@@ -105,7 +185,7 @@ def runs_table(runs: Sequence[Run], view: View) -> pd.DataFrame:
         # The wrong query is judged in the main view only.
         wrong = None if view.suffix else metrics["wrong_class_query"]
         row = {name: metrics[name] for name in ("system", "dataset", "split", "seed", "pairs")}
-        row |= {"protocol": view.protocol, "recipe": recipe_of(metrics)}
+        row |= {"protocol": view.protocol, "recipe": run.recipe}
         figures = {f"r1_{level:g}": shown["r1"][f"{level:g}"] for level in THRESHOLDS}
         figures |= {"r1_mean": shown["r1_mean"], "r5_0.5": shown["r5"]["0.5"]}
         figures |= {"miou": shown["miou"]}
@@ -117,34 +197,38 @@ def runs_table(runs: Sequence[Run], view: View) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def recipe_of(metrics: Mapping[str, Any]) -> str:
-    """The recipe that trained a run, empty where nothing was trained."""
-    return "" if metrics["system"] in UNTRAINED else str(metrics["recipe"] or "")
-
-
 def classes_table(runs: Sequence[Run], view: View) -> pd.DataFrame:
-    """Number of pairs and R@1 at tIoU 0.5 of each class of each run."""
+    """Number of pairs and R@1 at tIoU 0.5 of each class of each run.
+
+    Systems that answer a pair several times (``chance``, ``random_proposal``) are left out: of
+    their answers, which the table of runs averages, the predictions hold the first only.
+    """
     parts = []
     for run in runs:
+        if run.metrics["system"] in RANDOM:
+            continue
         hits = (run.predictions[f"tiou{view.suffix}"] > 0.5).groupby(run.predictions["label"])
         rows = pd.DataFrame({"pairs": hits.size(), "r1_0.5": hits.mean().round(4)}).reset_index()
-        about = {"system": run.metrics["system"], "recipe": recipe_of(run.metrics)}
+        about = {"system": run.metrics["system"], "recipe": run.recipe}
         about |= {name: run.metrics[name] for name in ("dataset", "split", "seed")}
         for position, (name, value) in enumerate(about.items()):
             rows.insert(position, name, value)
         parts.append(rows)
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([pd.DataFrame(columns=CLASS_COLUMNS), *parts], ignore_index=True)
 
 
 def differences_table(runs: Sequence[Run], view: View, against: str) -> pd.DataFrame:
     """Paired bootstrap of every system against one, on the splits that both were run on.
 
-    The figures of a pair are averaged over the seeds of a system; the pairs of one query clip (on
-    one split) are drawn together. The interval holds for these splits and seeds. Of a system that
-    answers a pair several times (``chance``) the first answer counts.
+    The figures of a pair are averaged over the seeds of a system. Query clips and references (on
+    one split) are drawn, both: pairs that share one rise and fall together. The interval holds for
+    these splits and seeds. Systems that answer a pair several times (``chance``,
+    ``random_proposal``) are left out: of their answers, which the table of runs averages, the
+    predictions hold the first only.
     """
     rows = []
-    of_system = {run.metrics["system"]: _by_split(runs, run.metrics["system"]) for run in runs}
+    systems = dict.fromkeys(run.metrics["system"] for run in runs)
+    of_system = {name: _by_split(runs, name) for name in systems if name not in RANDOM}
     base = of_system.get(against, {})
     for system, splits in of_system.items():
         common = sorted(splits.keys() & base.keys())
@@ -153,22 +237,24 @@ def differences_table(runs: Sequence[Run], view: View, against: str) -> pd.DataF
         for split in common:
             for run in (*base[split], *splits[split]):
                 _check_pairs(base[split][0], run)
-        queries = pd.concat(
-            [base[split][0].predictions[QUERY].assign(split=split) for split in common]
+        pairs = pd.concat(
+            [base[split][0].predictions[KEYS].assign(split=split) for split in common]
         )
-        groups = queries.groupby(["split", *QUERY]).ngroup().to_numpy()
+        groups = pairs.groupby(["split", *QUERY]).ngroup().to_numpy()
+        references = pairs.groupby(["split", "video"]).ngroup().to_numpy()
         for figure in ("r1_0.5", "r1_mean", "miou"):
             a, b = (
                 np.concatenate([_mean_over_seeds(by[split], view, figure) for split in common])
                 for by in (splits, base)
             )
-            found = paired_bootstrap(a, b, groups)
+            found = paired_bootstrap(a, b, groups, references)
             numbers = (found["difference"], found["low"], found["high"], found["p_value"])
-            counts = (len(a), int(groups.max()) + 1, len(common))
+            drawn = (int(labels.max()) + 1 for labels in (groups, references))
+            counts = (len(a), *drawn, len(common))
             about = (system, against, view.protocol, figure)
             rows.append([*about, *(round(number, 4) for number in numbers), *counts])
     names = ["system", "against", "protocol", "figure", "difference", "low", "high", "p_value"]
-    return pd.DataFrame(rows, columns=[*names, "pairs", "queries", "splits"])
+    return pd.DataFrame(rows, columns=[*names, "pairs", "queries", "references", "splits"])
 
 
 def _by_split(runs: Sequence[Run], system: str) -> dict[int, list[Run]]:
@@ -193,8 +279,7 @@ def _mean_over_seeds(runs: Sequence[Run], view: View, figure: str) -> npt.NDArra
 
 
 def _check_pairs(first: Run, second: Run) -> None:
-    keys = ["video", *QUERY]
-    if not first.predictions[keys].equals(second.predictions[keys]):
+    if not first.predictions[KEYS].equals(second.predictions[KEYS]):
         raise InputError(
             f"{first.folder} and {second.folder} hold different pairs, or in another order: they "
             "cannot be compared pair by pair"

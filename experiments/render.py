@@ -19,6 +19,11 @@ from gnnreloc.atomic_write import atomic_write
 from gnnreloc.evaluation import THRESHOLDS
 from gnnreloc.plotting import plot_recall_over_tiou, save_figure
 
+#: Of many fixed graphs these are drawn: the simplest, and the best of the published table.
+_DRAWN_GRAPHS = ("khop_n1_k1", "khop_n2_k123")
+#: More bands than this hide each other.
+_MOST_BANDS = 6
+
 
 def write_tables(
     folder: Path, runs: Sequence[Run], view: View, against: str, console: Console
@@ -38,7 +43,8 @@ def write_tables(
     dataset = folder.name
     table = runs_table(runs, view)
     differences = differences_table(runs, view, against)
-    report = make_report(dataset, table, differences, view, against)
+    changes = {run.metrics["system"]: run.changes for run in runs if run.recipe and run.changes}
+    report = make_report(dataset, table, differences, view, against, changes)
     texts = {
         ".csv": table.to_csv(index=False),
         "_classes.csv": classes_table(runs, view).to_csv(index=False),
@@ -50,7 +56,7 @@ def write_tables(
     for ending, text in texts.items():
         with atomic_write(stem + ending) as file:
             file.write(text.encode())
-    curves, bands = _curves(table)
+    curves, bands = _curves(table, against)
     highlight = against if against in curves else None
     figure = plot_recall_over_tiou(curves, highlight=highlight, bands=bands, title=report.title)
     save_figure(figure, f"{stem}.png")
@@ -59,16 +65,29 @@ def write_tables(
 
 
 def _curves(
-    table: pd.DataFrame,
+    table: pd.DataFrame, highlight: str
 ) -> tuple[dict[str, dict[float, float]], dict[str, dict[float, tuple[float, float]]]]:
-    """R@1 over tIoU of every system, and the intervals of those that have one."""
+    """R@1 over tIoU of the systems that a figure has room for, and intervals.
+
+    Of many fixed graphs only two are drawn, and of many curves only two get their band, that of
+    ``highlight`` and of the best other system; the table has them all.
+    """
+    found = intervals(table)
+    fixed = [name for name in found if name.startswith("khop")]
+    left_out = {*fixed} - {*_DRAWN_GRAPHS} if len(fixed) > len(_DRAWN_GRAPHS) else set()
     curves: dict[str, dict[float, float]] = {}
     bands: dict[str, dict[float, tuple[float, float]]] = {}
-    for system, figures in intervals(table).items():
+    for system, figures in found.items():
+        if system in left_out:
+            continue
         points = {level: figures[f"r1_{level:g}"] for level in THRESHOLDS}
         curves[system] = {level: point.mean for level, point in points.items()}
         if not math.isnan(points[THRESHOLDS[0]].low):
             bands[system] = {level: (point.low, point.high) for level, point in points.items()}
+    if len(bands) > _MOST_BANDS:
+        others = [name for name in bands if name not in (highlight, "oracle")]
+        best = max(others, key=lambda name: found[name]["r1_mean"].mean)
+        bands = {name: bands[name] for name in bands if name in (highlight, best)}
     return curves, bands
 
 
@@ -128,6 +147,6 @@ def _starts(block: Block) -> set[int]:
 
 
 def _escape(text: str) -> str:
-    text = re.sub(r"([&%_#$])", r"\\\1", text)
+    text = re.sub(r"([&%_#${}])", r"\\\1", text)
     text = re.sub(r"(?<!\d)([-+])(?=[.\d])", r"$\1$", text).replace("±", r"$\pm$")
     return text

@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from grid import Cell, read_metrics, write_options
+from gather import read_metrics
+from grid import Cell, write_options
 
 from gnnreloc.errors import InputError
 

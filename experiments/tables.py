@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from gather import FIGURES, RECALLS, View
+from grid import RANDOM, WITH_RECIPE
 
 from gnnreloc.evaluation import mean_interval
 from gnnreloc.evaluation.metrics import MEAN_THRESHOLDS
 from gnnreloc.evaluation.significance import Interval
+from gnnreloc.models import model_builder
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 
@@ -35,10 +38,10 @@ SECTIONS = (
         **{f"khop_n{n}_k{k}": f"n={n}, k={'&'.join(k)}" for n in (1, 2, 3) for k in _HOPS},
         "khop_cnn_n1_k1": "n=1, k=1, CNN",
         "khop_cnn_n2_k123": "n=2, k=1&2&3, CNN",
-        "dynamic_paper": "Dynamic adjacency",
+        "dynamic_paper": "Dynamic adjacency, paper recipe",
+        "dynamic_tuned": "Dynamic adjacency, tuned recipe",
     },
     {
-        "dynamic_tuned": "dynamic, tuned recipe",
         "hybrid_tuned": "hybrid, tuned recipe",
         "complete": "complete graph",
         "identity": "identity (no edges)",
@@ -52,6 +55,8 @@ SECTIONS = (
     },
 )
 NAMES = {system: name for section in SECTIONS for system, name in section.items()}
+#: Names in ``published.csv`` that are not ours, as ours are named after their recipes.
+_PUBLISHED_NAMES = {"Dynamic adjacency": "dynamic_paper"}
 
 
 class Row(NamedTuple):
@@ -103,7 +108,7 @@ def intervals(runs: pd.DataFrame) -> dict[str, dict[str, Interval]]:
 
 def published_figures(dataset: str) -> dict[str, dict[str, float]]:
     """The published R@1 on a data set, by our names of systems and figures; empty without any."""
-    systems = {name: system for system, name in NAMES.items()}
+    systems = {name: system for system, name in NAMES.items()} | _PUBLISHED_NAMES
     table = pd.read_csv(PUBLISHED, dtype={"dataset": str, "method": str})
     found = {}
     for _, row in table[table["dataset"] == dataset].iterrows():
@@ -114,7 +119,12 @@ def published_figures(dataset: str) -> dict[str, dict[str, float]]:
 
 
 def make_report(
-    dataset: str, runs: pd.DataFrame, differences: pd.DataFrame, view: View, against: str
+    dataset: str,
+    runs: pd.DataFrame,
+    differences: pd.DataFrame,
+    view: View,
+    against: str,
+    changes: Mapping[str, str],
 ) -> Report:
     """The report of all runs on a data set.
 
@@ -124,6 +134,7 @@ def make_report(
         differences: of :func:`gather.differences_table`.
         view: the view that both were made with.
         against: the system that the others are compared with.
+        changes: what the command line changed in the recipe of a system, where it did.
     """
     ours, printed = intervals(runs), published_figures(dataset)
     at_half = differences[differences["figure"] == "r1_0.5"]
@@ -131,59 +142,118 @@ def make_report(
     difference = {str(system): _difference(*ends) for system, *ends in zip(*columns, strict=True)}
     rest = [figure for figure in FIGURES if figure not in RECALLS]
     recall = Block([figure.removeprefix("r1_0") for figure in RECALLS], [])
-    other = Block(["mean .5-.9", "R@5 .5", "mIoU", "wrong query .5", "difference .5", "runs"], [])
+    names = ["recipe", "mean .5-.9", "R@5 .5", "mIoU", "wrong query .5", "difference .5", "runs"]
+    other = Block(names, [])
     for place, section in enumerate(SECTIONS):
         for system, name in section.items():
             if system not in ours:
                 continue
-            count = str((runs["system"] == system).sum())
+            own = runs[runs["system"] == system]
+            recipe = "/".join(dict.fromkeys(_recipe(system, text) for text in own["recipe"]))
             cells = {figure: _cell(ours[system].get(figure)) for figure in FIGURES}
             recall.rows.append(Row(place, name, [cells[figure] for figure in RECALLS]))
-            last = [difference.get(system, ""), count]
-            other.rows.append(Row(place, name, [cells[figure] for figure in rest] + last))
+            last = [difference.get(system, ""), str(len(own))]
+            middle = [cells[figure] for figure in rest]
+            other.rows.append(Row(place, name, [recipe, *middle, *last]))
             if system in printed:
                 shown = {figure: _short(value) for figure, value in printed[system].items()}
                 recall.rows.append(Row(place, "", [shown[figure] for figure in RECALLS]))
-                other.rows.append(Row(place, "", [shown["r1_mean"], *[""] * 5]))
+                other.rows.append(Row(place, "", ["", shown["r1_mean"], *[""] * 5]))
     leak = ", which LEAKS THE TRUTH" if view.protocol == "filtered" else ""
     refined = "after" if view.refined else "before"
     title = f"{dataset}: R@1 over tIoU, protocol {view.protocol}{leak}, {refined} refinement"
-    return Report(title, [recall, other], _notes(runs, difference, bool(printed), view, against))
+    notes = [
+        *_notes_on_figures(runs, view),
+        *_notes_on_differences(runs, difference, against),
+        *_notes_on_rows(runs, changes, bool(printed.keys() & ours.keys())),
+    ]
+    return Report(title, [recall, other], notes)
 
 
-def _notes(
-    runs: pd.DataFrame, difference: dict[str, str], printed: bool, view: View, against: str
-) -> list[str]:
-    """What a reader has to know to read the tables rightly."""
-    splits, seeds = sorted(runs["split"].unique()), runs.groupby(["system", "split"]).size().max()
+def _notes_on_figures(runs: pd.DataFrame, view: View) -> list[str]:
+    """What the figures and their intervals say."""
+    splits, seeds = runs["split"].nunique(), runs.groupby(["system", "split"]).size().max()
     half = "±: half of the 95 % interval (Student t) over"
     notes = ["R@1: share of pairs whose first moment has a tIoU strictly above the column's."]
-    if len(splits) > 1:
+    if splits > 1:
         averaged = f", up to {seeds} seeds of each averaged" if seeds > 1 else ""
-        notes.append(f"{half} {len(splits)} class splits{averaged}.")
+        notes.append(
+            f"{half} {splits} class splits{averaged}. They share classes and clips, so this "
+            "interval is the narrowest that can be claimed."
+        )
     elif seeds > 1:
         notes.append(f"{half} up to {seeds} seeds of one split: nothing is said of other classes.")
     else:
         notes.append("One run a system: no interval.")
+    if not view.suffix:
+        notes.append("Wrong query: R@1 at .5 of the same system, asked with another class.")
     if view.protocol == "filtered":
         notes.append(
             "Filtered: candidates whose tIoU with the truth lies between 0.3 and 0.7 are taken "
             "away. This uses the truth: the figures serve to be compared with published ones only."
         )
+        own = [system for system in NAMES if not _ranks_proposals(system)]
+        if told := _list(own, runs):
+            notes.append(f"Not filtered, as they give moments of their own: {told}.")
+    return notes
+
+
+def _notes_on_differences(
+    runs: pd.DataFrame, difference: Mapping[str, str], against: str
+) -> list[str]:
+    """What the differences say, or why there are none."""
+    notes = []
     if difference:
         notes.append(
             f"Difference: R@1 at .5 less that of {NAMES[against]} on the same pairs, with the 95 % "
-            "interval of a paired bootstrap over query clips, for these splits and seeds."
+            "interval of a paired bootstrap that draws query clips and references, both, for these "
+            "splits and seeds."
         )
-    elif runs["system"].nunique() > 1:
+    elif against not in RANDOM and {*runs["system"]} - {against, *RANDOM}:
         notes.append(f"No difference is given: no other system shares a split with {against}.")
-    if not view.suffix:
-        notes.append("Wrong query: R@1 at .5 of the same system, asked with another class.")
+    if told := _list(RANDOM, runs):
+        notes.append(
+            f"Asked 20 times a pair, all averaged here: {told}. The file of predictions holds the "
+            "first answer only, so no differences and no figures of classes are given of them."
+        )
+    return notes
+
+
+def _notes_on_rows(runs: pd.DataFrame, changes: Mapping[str, str], printed: bool) -> list[str]:
+    """Which rows can be compared."""
+    trained = runs[runs["recipe"] != ""].drop_duplicates("system")
+    recipes = {
+        str(system): _recipe(str(system), recipe).removesuffix("*")
+        for system, recipe in zip(trained["system"], trained["recipe"], strict=True)
+    }
+    notes = []
+    if recipes:
+        usual = max(recipes.values(), key=[*recipes.values()].count)
+        others = [
+            f"{NAMES[system]} ({recipes[system]})"
+            for system in NAMES
+            if recipes.get(system, usual) != usual
+        ]
+        but = f" but {'; '.join(others)}" if others else ""
+        notes.append(
+            f"Recipe {usual} trained all rows that are trained{but}. Only rows of one recipe "
+            "compare graphs; own is a recipe for that system alone."
+        )
+    by_change: dict[str, list[str]] = {}
+    for system, change in changes.items():
+        by_change.setdefault(change, []).append(system)
+    if by_change:
+        told = "; ".join(
+            f"{change} ({'all' if {*systems} == {*recipes} else _list(systems, runs)})"
+            for change, systems in by_change.items()
+        )
+        notes.append(f"Recipes with a star (*) were changed on the command line: {told}.")
     if printed:
         notes.append(
             "Published: Zhou et al. 2022, one run, other class splits, probably filtered candidates"
             " (leaks)."
         )
+    splits = sorted(runs["split"].unique())
     lacking = [
         f"{NAMES.get(str(system), system)} (split {', '.join(map(str, missing))})"
         for system, own in runs.groupby("system")["split"]
@@ -192,6 +262,23 @@ def _notes(
     if lacking:
         notes.append(f"Not run on every split, so not comparable: {'; '.join(lacking)}.")
     return notes
+
+
+def _list(systems: Iterable[str], runs: pd.DataFrame) -> str:
+    """The names of those systems that are in the table."""
+    present = {*runs["system"]}
+    return "; ".join(NAMES.get(system, system) for system in systems if system in present)
+
+
+def _ranks_proposals(system: str) -> bool:
+    """Whether a system ranks candidates, which alone can be filtered."""
+    build, _ = model_builder(WITH_RECIPE.get(system, (system,))[0])
+    return bool(getattr(build, "ranks_proposals", True))
+
+
+def _recipe(system: str, recipe: str) -> str:
+    """The recipe in a cell of the table: a recipe for one system alone is its own."""
+    return re.sub(rf"^{re.escape(system)}(?=\*?$)", "own", recipe)
 
 
 def _cell(figure: Interval | None) -> str:

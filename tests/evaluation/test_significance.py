@@ -138,6 +138,7 @@ def test_bad_runs_name_the_culprit(values: list[float], confidence: float, culpr
         ([1.0], {}, "b: 1 values; wanted 2"),
         ([1.0, float("inf")], {}, "b: item 1 is inf"),
         ([1.0, 1.0], {"groups": ["q"]}, r"groups: shape \[1\]"),
+        ([1.0, 1.0], {"crossed": ["r"]}, r"crossed: shape \[1\]; wanted \[2\]"),
         ([1.0, 1.0], {"resamples": 0}, "resamples: 0"),
         ([1.0, 1.0], {"confidence": 0.0}, "confidence: 0.0"),
     ],
@@ -230,3 +231,67 @@ def test_p_values_of_level_systems_are_about_uniform() -> None:
 def test_every_run_needs_a_group() -> None:
     with pytest.raises(InputError, match=r"groups: shape \[1\]; wanted \[2\]"):
         mean_interval([0.5, 0.6], groups=[0])
+
+
+def test_two_groupings_by_hand() -> None:
+    # Two queries and two references, all four pairs, one difference of 1. Each query and each
+    # reference is drawn never, once or twice (1/4, 1/2, 1/4), so that the mean is uv/4: 0 in 7/16
+    # of the draws, 1/4 in 4/16, 1/2 in 4/16, 1 in 1/16; p is twice 7/16.
+    values, queries, references = [1.0, 0.0, 0.0, 0.0], ["q", "q", "r", "r"], ["x", "y", "x", "y"]
+    options: dict[str, Any] = {"groups": queries, "crossed": references, "resamples": 20_000}
+    result = paired_bootstrap(values, [0.0] * 4, confidence=0.5, **options)
+    assert (result["difference"], result["low"], result["high"]) == (0.25, 0.0, 0.5)
+    assert result["p_value"] == pytest.approx(14 / 16, abs=0.02)
+    wide = paired_bootstrap(values, [0.0] * 4, confidence=0.96, **options)
+    assert (wide["low"], wide["high"]) == (0.0, 1.0)
+
+
+def test_a_draw_without_any_item_is_drawn_again() -> None:
+    # Two items that share nothing: both weights are 0 in 2/16 of the draws. Of the other 14 the
+    # mean is 0 in 5, 1/2 in 4 and 1 in 5, so p is twice 5/14.
+    result = paired_bootstrap(
+        [1.0, 0.0], [0.0, 0.0], groups=[0, 1], crossed=["x", "y"], resamples=20_000
+    )
+    assert result["difference"] == 0.5
+    assert (result["low"], result["high"]) == (0.0, 1.0)
+    assert result["p_value"] == pytest.approx(10 / 14, abs=0.02)
+
+
+def test_a_single_crossed_group_has_no_interval() -> None:
+    result = paired_bootstrap([1.0, 0.0], [0.0, 0.0], groups=[0, 1], crossed=["x", "x"])
+    assert result["difference"] == 0.5
+    assert all(math.isnan(result[key]) for key in ("low", "high", "p_value"))
+
+
+def test_the_two_groupings_are_of_equal_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(9)
+    values, zero = generator.normal(size=120), np.zeros(120)
+    queries, references = generator.integers(30, size=120), generator.integers(20, size=120)
+    there = paired_bootstrap(values, zero, queries, references)
+    back = paired_bootstrap(values, zero, references, queries)
+    assert there["difference"] == pytest.approx(values.mean())
+    assert there["low"] == pytest.approx(back["low"], abs=0.02)
+    assert there["high"] == pytest.approx(back["high"], abs=0.02)
+    # Neither depends on how many draws are held at once, but for the luck of the draws.
+    monkeypatch.setattr("gnnreloc.evaluation.significance._DRAWS_AT_ONCE", 1000)
+    again = paired_bootstrap(values, zero, queries, references)
+    assert again["low"] == pytest.approx(there["low"], abs=0.02)
+
+
+def test_bootstrap_of_queries_and_references_covers_where_that_of_queries_does_not() -> None:
+    # As in a comparison: 150 queries with two references each, out of 93. A reference suits one
+    # system or the other, and so does, less, a query; the truth is .1.
+    generator = np.random.default_rng(10)
+    queries = np.repeat(np.arange(150), 2)
+    one_way = two_way = 0
+    simulations = 300
+    for seed in range(simulations):
+        references = generator.integers(93, size=300)
+        of_query, of_reference = generator.normal(0.0, 0.15, 150), generator.normal(0.0, 0.4, 93)
+        a = 0.1 + of_query[queries] + of_reference[references] + generator.normal(0.0, 0.2, 300)
+        result = paired_bootstrap(a, np.zeros(300), queries, resamples=400, seed=seed)
+        one_way += result["low"] <= 0.1 <= result["high"]
+        result = paired_bootstrap(a, np.zeros(300), queries, references, resamples=400, seed=seed)
+        two_way += result["low"] <= 0.1 <= result["high"]
+    assert one_way / simulations < 0.8
+    assert two_way / simulations >= 0.93

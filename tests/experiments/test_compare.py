@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def test_fills_the_tables_and_runs_nothing_twice(compare, tmp_path):
     table = pd.read_csv(tmp_path / "out" / "synthetic.csv")
     assert len(table) == 12
     assert set(table["system"]) == {"sst", "chance", "dynamic_tuned"}
-    assert "dynamic, tuned recipe" in outcome.out
+    assert "Dynamic adjacency, tuned recipe" in outcome.out
 
     before = contents(tmp_path / "out" / "synthetic")
     again = compare(*grid, "--out", "out", "--protocol", "filtered", "--refinement", "off")
@@ -176,8 +177,61 @@ def test_runs_with_other_options_are_neither_taken_nor_touched(compare, tmp_path
         other.err,
     )
     neighbour = compare("--systems", "chance", "--out", "out", "--", "--evaluation.queries", "4")
-    assert neighbour.status == 2 and "its evaluation.queries is its default" in neighbour.err
+    assert neighbour.status == 2
+    assert "its evaluation.queries is 150, asked for is 4" in neighbour.err
     assert contents(tmp_path / "out") == before
+
+
+def test_after_a_typo_the_command_is_given_again(compare):
+    grid = ("--systems", "sst", "identity", "--out", "out", "--")
+    typo = compare(*grid, "--evaluation.querys", "4", stub={"sst": "fail", "identity": "fail"})
+    assert typo.status == 1
+    again = compare(*grid, "--evaluation.queries", "4")
+    assert (again.status, again.err) == (0, "")
+
+
+def test_a_default_may_be_given_or_left_out(compare):
+    grid = ("--systems", "chance", "sst", "--out", "out")
+    default = ("--", "--evaluation.references_per_query", "2")
+    for first, second in ((grid, (*grid, *default)), ((*grid, *default), grid)):
+        assert compare(*first).status == 0
+        again = compare(*second)
+        assert again.status == 0 and "2 runs, 2 of them finished before" in again.out
+        shutil.rmtree("out")
+
+
+def test_a_changed_recipe_is_told(compare, tmp_path):
+    grid = ("--systems", "chance", "sst", "identity", "--out", "out", "--epochs", "1")
+    outcome = compare(*grid, "--", "--training.samples", "8")
+    told = "changed on the command line: epochs 1, training.samples 8 (all)."
+    assert told in " ".join(outcome.out.split())
+    table = pd.read_csv(tmp_path / "out" / "synthetic.csv", keep_default_na=False)
+    recipes = dict(zip(table["system"], table["recipe"], strict=True))
+    assert recipes == {"chance": "", "sst": "tuned*", "identity": "tuned*"}
+
+
+def test_a_damaged_cell_is_run_again_and_keeps_no_other_from_the_tables(compare, tmp_path):
+    grid = ("--systems", "sst", "identity", "chance", "--out", "out", "--against", "identity")
+    assert compare(*grid).status == 0
+    folder = tmp_path / "out" / "synthetic"
+    (folder / "sst-split0-seed0" / "metrics.json").write_text("[]")
+    (folder / "chance-split0-seed0" / "predictions.csv").write_text("a,b\n1,2\n")
+    failing = compare(*grid, stub={"sst": "fail"})
+    assert failing.status == 1 and "failed: sst split 0 seed 0: no sst today" in failing.out
+    table = pd.read_csv(tmp_path / "out" / "synthetic.csv")
+    assert table["system"].tolist() == ["chance", "identity"]
+    again = compare(*grid)
+    assert again.status == 0 and len(lines_of(again.out)) == 1
+
+
+def test_what_cannot_stand_in_one_table_is_told_before_anything_is_run(compare, tmp_path):
+    assert compare("--systems", "sst", "--out", "out").status == 0
+    folder = tmp_path / "out" / "synthetic"
+    shutil.copytree(folder / "sst-split0-seed0", folder / "sst-split0-seed0.bak")
+    outcome = compare("--systems", "sst", "identity", "--out", "out")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "sst-split0-seed0.bak hold the same cell" in outcome.err
+    assert not (folder / "identity-split0-seed0").exists()
 
 
 @pytest.mark.parametrize(
@@ -189,6 +243,8 @@ def test_runs_with_other_options_are_neither_taken_nor_touched(compare, tmp_path
         ),
         (["--against", "x"], "unknown system 'x'; known are: chance, frame_level"),
         (["--splits", "-1"], "--splits: wanted a whole number of at least 0, found '-1'"),
+        (["--against", "all"], "unknown system 'all'"),
+        (["--proposals", "windws"], "--proposals: invalid choice: 'windws'"),
         (["--jobs", "0"], "--jobs: wanted at least 1, found 0"),
         (["--dataset", "bandai"], "--dataset bandai needs --root"),
         (["--dataset", "bandai", "--root", "nowhere"], "--root nowhere is no folder"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import math
 import os
 import signal
 import sys
@@ -20,23 +21,29 @@ from gnnreloc.errors import InputError
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STUB = Path(__file__).with_name("stub_run.py")
+NAMES = ("grid", "gather", "scheduler")
 
 
 @pytest.fixture(scope="module")
 def modules() -> Iterator[dict[str, ModuleType]]:
-    """The two modules; they are found by their names only while they are loaded."""
+    """The modules; they are found by their names only while they are loaded."""
     sys.path.insert(0, str(EXPERIMENTS))
     try:
-        yield {name: importlib.import_module(name) for name in ("grid", "scheduler")}
+        yield {name: importlib.import_module(name) for name in NAMES}
     finally:
         sys.path.remove(str(EXPERIMENTS))
-        for name in ("grid", "scheduler"):
+        for name in NAMES:
             sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")
 def grid(modules: dict[str, ModuleType]) -> ModuleType:
     return modules["grid"]
+
+
+@pytest.fixture(scope="module")
+def read_metrics(modules: dict[str, ModuleType]) -> Any:
+    return modules["gather"].read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -103,26 +110,80 @@ def test_options_of_training_go_to_what_is_trained(grid):
     assert paper.options == own | {"system": ["dynamic"], "recipe": ["paper"]} | options
 
 
-def test_a_run_is_finished_when_all_its_files_are_whole(grid, stub, tmp_path):
+def test_a_run_is_finished_when_all_its_files_are_whole(read_metrics, stub, tmp_path):
     folder = tmp_path / "run"
-    assert grid.read_metrics(folder) is None
+    assert read_metrics(folder) is None
     for name in ("config.yaml", "metrics.json", "predictions.csv"):
         stub.write_run(folder, "sst", 0, 0, {"tiou": [0.5] * 4})
-        assert grid.read_metrics(folder)["pairs"] == 4
+        assert read_metrics(folder)["pairs"] == 4
         text = (folder / name).read_text(encoding="utf-8")
         (folder / name).unlink()
-        assert grid.read_metrics(folder) is None
+        assert read_metrics(folder) is None
         if name != "config.yaml":
             (folder / name).write_text(text[: len(text) // 2], encoding="utf-8")
-            assert grid.read_metrics(folder) is None
+            assert read_metrics(folder) is None
 
 
-def test_a_run_of_an_older_version_is_not_finished(grid, stub, tmp_path):
+def test_a_run_of_an_older_version_is_not_finished(read_metrics, stub, tmp_path):
     stub.write_run(tmp_path, "sst", 0, 0, {"tiou": [0.5]})
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     del metrics["filtered"]
     (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    assert grid.read_metrics(tmp_path) is None
+    assert read_metrics(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda metrics: metrics.clear(),
+        lambda metrics: metrics.pop("system"),
+        lambda metrics: metrics.pop("wrong_class_query"),
+        lambda metrics: metrics.update(recipe=3),
+        lambda metrics: metrics.update(pairs="4"),
+        lambda metrics: metrics.update(seconds={"evaluate": 1.0}),
+        lambda metrics: metrics.update(seconds=[1.0]),
+        lambda metrics: metrics.update(r1=[0.5]),
+        lambda metrics: metrics["r1"].pop("0.85"),
+        lambda metrics: metrics["r5"].update({"0.5": "x"}),
+        lambda metrics: metrics.update(miou=math.nan),
+        lambda metrics: metrics["unrefined"].pop("r1_mean"),
+        lambda metrics: metrics["filtered"]["unrefined"].pop("r5"),
+        lambda metrics: metrics.update(config=None),
+    ],
+)
+def test_a_run_without_a_figure_of_the_tables_is_not_finished(read_metrics, stub, tmp_path, change):
+    stub.write_run(tmp_path, "sst", 0, 0, {"tiou": [0.5] * 4})
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    change(metrics)
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    assert read_metrics(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"a"', ""])
+def test_metrics_of_another_kind_are_none(read_metrics, stub, tmp_path, text):
+    stub.write_run(tmp_path, "sst", 0, 0, {"tiou": [0.5] * 4})
+    (tmp_path / "metrics.json").write_text(text, encoding="utf-8")
+    assert read_metrics(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("tiou_filtered,", "other,"),
+        ("query_start", "other"),
+        ("label", "other"),
+        ("0.5,", "x,"),
+        ("0.5,", ","),
+        ("v00,", "v00,1,2,3,4,"),
+        ("v00", "\0"),
+    ],
+)
+def test_damaged_predictions_are_none(read_metrics, stub, tmp_path, old, new):
+    stub.write_run(tmp_path, "sst", 0, 0, {"tiou": [0.5] * 4})
+    path = tmp_path / "predictions.csv"
+    assert read_metrics(tmp_path) is not None and old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert (read_metrics(tmp_path) is None) == (new != "\0")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +193,15 @@ def test_a_run_of_an_older_version_is_not_finished(grid, stub, tmp_path):
         ({"epochs": ["2"]}, {}, "its epochs is 2, asked for is its default"),
         ({}, {"data.hops": ["1", "2"]}, "its data.hops is its default, asked for is 1 2"),
         ({"root": ["a"], "device": ["cpu"]}, {"root": ["b"]}, None),
+        ({"data.features": ["a"]}, {"data.features": ["b"]}, None),
+        # Given as they would be anyway: by the recipe, by the code, in the file of the run.
+        ({}, {"epochs": ["40"]}, None),
+        ({"epochs": ["40"]}, {}, None),
+        ({}, {"evaluation.references_per_query": ["2"], "proposals": ["dataset"]}, None),
+        ({"evaluation.references_per_query": ["2"], "training.samples": ["320"]}, {}, None),
+        ({}, {"epochs": ["41"]}, "its epochs is 40, asked for is 41"),
+        ({}, {"data.list": ["1", "2"], "data.none": ["null"]}, None),
+        ({}, {"data.list": ["1", "3"]}, "its data.list is 1 2, asked for is 1 3"),
     ],
 )
 def test_a_folder_keeps_the_options_of_its_run(grid, tmp_path, before, after, told):
@@ -139,6 +209,8 @@ def test_a_folder_keeps_the_options_of_its_run(grid, tmp_path, before, after, to
     (second,) = plan(grid, ["sst"], options=after, folder=tmp_path)
     grid.check_options(first)
     grid.write_options(first)
+    grid.check_options(second)  # nothing was begun with them
+    (first.folder / "config.yaml").write_text("{data: {list: [1, 2], none: null}}")
     grid.check_options(first)
     if told is None:
         grid.check_options(second)
@@ -179,10 +251,40 @@ def test_neighbours_must_have_been_asked_the_same(grid, tmp_path):
     ):
         (cell,) = plan(grid, [name], options=options, folder=tmp_path)
         grid.write_options(cell)
+        grid.check_neighbours(tmp_path, {"data.a": ["1"]})  # nothing was begun
+    for place in tmp_path.iterdir():
+        (place / "checkpoint").mkdir()
+    asked = {"evaluation.queries": ["4"], "evaluation.references_per_query": ["2"]}
+    grid.check_neighbours(tmp_path, asked | {"data.features": ["elsewhere"]})
     grid.check_neighbours(tmp_path, {"evaluation.queries": ["4"], "epochs": ["9"]})
     for asked, told in (({}, "is 4, asked for is its default"), ({"data.a": ["1"]}, "its data.a")):
         with pytest.raises(InputError, match=told):
             grid.check_neighbours(tmp_path, asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("options.json", ""),
+        ("options.json", "[]"),
+        ("options.json", '{"epochs": 1}'),
+        ("config.yaml", "a: [1"),
+        ("config.yaml", "[1]"),
+        ("config.yaml", ""),
+    ],
+)
+def test_a_damaged_file_of_options_is_named(grid, tmp_path, name, text):
+    (cell,) = plan(grid, ["sst"], options={"data.a": ["1"]}, folder=tmp_path)
+    grid.write_options(cell)
+    (cell.folder / "config.yaml").write_text("{}")
+    (cell.folder / name).write_text(text)
+    for check in (
+        lambda: grid.check_options(cell),
+        lambda: grid.check_neighbours(tmp_path, {"data.a": ["1"]}),
+    ):
+        with pytest.raises(InputError, match=rf"sst-split0-seed0/{name} is damaged: ") as caught:
+            check()
+        assert "\n" not in str(caught.value)
 
 
 def test_the_failure_of_one_cell_takes_no_other(run, tmp_path):

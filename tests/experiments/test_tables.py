@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,7 +177,7 @@ def test_only_like_runs_stand_in_one_table(gather, write, system, before, after,
             gather.gather(folder)
 
 
-def test_difference_averages_seeds_and_draws_the_pairs_of_a_query_together(gather, write):
+def test_difference_averages_seeds_and_draws_queries_and_references(gather, write):
     # Two pairs a query; the other system has one seed more, and no run on split 2.
     generator = np.random.default_rng(0)
     overlaps: dict[tuple[str, int, int], list[float]] = {}
@@ -187,6 +188,11 @@ def test_difference_averages_seeds_and_draws_the_pairs_of_a_query_together(gathe
                     overlaps[system, split, seed] = generator.random(20).round(3).tolist()
     for (system, split, seed), values in overlaps.items():
         folder = write(system, values, split=split, seed=seed)
+    # Seven references on a split, each of two or three queries.
+    for path in folder.glob("*/predictions.csv"):
+        head, *lines = path.read_text().splitlines()
+        lines = [f"v{n % 7},{line.partition(',')[2]}" for n, line in enumerate(lines)]
+        path.write_text("\n".join([head, *lines]) + "\n")
     table = gather.differences_table(gather.gather(folder), gather.View(), "dynamic_tuned")
     assert table["figure"].tolist() == ["r1_0.5", "r1_mean", "miou"]
     assert set(table["system"]) == {"sst"} and set(table["against"]) == {"dynamic_tuned"}
@@ -196,6 +202,7 @@ def test_difference_averages_seeds_and_draws_the_pairs_of_a_query_together(gathe
         "miou": float,
     }
     groups = [(split, pair // 2) for split in (0, 1) for pair in range(20)]
+    references = [(split, pair % 7) for split in (0, 1) for pair in range(20)]
     for _, row in table.iterrows():
         figure = figures[row["figure"]]
         a, b = [], []
@@ -203,10 +210,11 @@ def test_difference_averages_seeds_and_draws_the_pairs_of_a_query_together(gathe
             for pair in range(20):
                 a += [np.mean([figure(overlaps["sst", split, seed][pair]) for seed in (0, 1)])]
                 b += [figure(overlaps["dynamic_tuned", split, 0][pair])]
-        wanted = paired_bootstrap(a, b, groups)
+        wanted = paired_bootstrap(a, b, groups, references)
         for name, value in wanted.items():
             assert row[name] == pytest.approx(value, abs=1e-4)
-        assert row[["pairs", "queries", "splits"]].tolist() == [40, 20, 2]
+        counts = row[["pairs", "queries", "references", "splits"]]
+        assert counts.tolist() == [40, 20, 14, 2]
 
 
 def test_pairs_that_differ_are_not_compared(gather, write):
@@ -224,31 +232,55 @@ def report_of(gather: ModuleType, tables: ModuleType, folder: Path, *view: Any, 
     against = options.get("against", "dynamic_tuned")
     differences = gather.differences_table(runs, chosen, against)
     table = gather.runs_table(runs, chosen)
-    return tables.make_report(folder.name, table, differences, chosen, against)
+    changes = {run.metrics["system"]: run.changes for run in runs if run.changes}
+    return tables.make_report(folder.name, table, differences, chosen, against, changes)
 
 
 def test_rows_stand_in_the_order_of_the_paper_in_its_words(gather, tables, write):
     published = pd.read_csv(EXPERIMENTS / "published.csv")
     printed = published[published["dataset"] == "activitynet12"]["method"].tolist()
     for number, system in enumerate(sorted(tables.NAMES)):
-        folder = write(system, hits(number % 10), dataset="activitynet12")
+        recipe = {"dynamic_paper": "paper", "sst": "sst"}.get(system, "tuned")
+        folder = write(system, hits(number % 10), dataset="activitynet12", recipe=recipe)
     report = report_of(gather, tables, folder)
     for block in report.blocks:
         ours = [row.name for row in block.rows if row.name]
-        assert ours[: len(printed)] == [name.split(" (")[0] for name in printed]
-        assert ours[len(printed) :] == [
-            *("dynamic, tuned recipe", "hybrid, tuned recipe", "complete graph"),
+        assert ours[: len(printed) - 1] == printed[:-1]
+        assert ours[len(printed) - 1 :] == [
+            *("Dynamic adjacency, paper recipe", "Dynamic adjacency, tuned recipe"),
+            *("hybrid, tuned recipe", "complete graph"),
             *("identity (no edges)", "training-free alignment", "random proposal"),
             *("longest proposal", "whole reference", "oracle (best proposal)"),
         ]
         assert len(block.rows) == len(ours) + len(printed)
         assert all(len(row.cells) == len(block.header) for row in block.rows)
+        # The published figures of the learned graph belong to its published recipe alone.
+        names = [row.name for row in block.rows]
+        paper = names.index("Dynamic adjacency, paper recipe")
+        assert names[paper + 1 : paper + 4] == [
+            *("", "Dynamic adjacency, tuned recipe", "hybrid, tuned recipe")
+        ]
+        assert block.rows[paper + 2].section == block.rows[paper].section
     # Below our row of SST stand the published figures, as printed.
     rows = report.blocks[0].rows
     below = next(after for row, after in zip(rows, rows[1:], strict=False) if row.name == "SST")
     assert (below.name, below.cells) == ("", [".347", ".258", ".183", "", ".081", "", ".030", ""])
     assert report.blocks[0].header == [".5", ".6", ".7", ".75", ".8", ".85", ".9", ".95"]
     assert any(note.startswith("Published: ") for note in report.notes)
+    assert report.blocks[1].header[0] == "recipe"
+    recipes = {row.name: row.cells[0] for row in report.blocks[1].rows if row.name}
+    assert recipes["Dynamic adjacency, paper recipe"] == "paper" and recipes["SST"] == "own"
+    assert recipes["n=1, k=1"] == "tuned" and recipes["Chance"] == ""
+    assert (
+        "Recipe tuned trained all rows that are trained but SST (own); Dynamic adjacency, paper "
+        "recipe (paper). Only rows of one recipe compare graphs; own is a recipe for that system "
+        "alone." in report.notes
+    )
+
+
+def test_published_figures_that_are_not_shown_are_not_noted(gather, tables, write):
+    report = report_of(gather, tables, write("oracle", hits(5), dataset="thumos14"))
+    assert not any(note.startswith("Published: ") for note in report.notes)
 
 
 def test_every_published_row_has_its_system(tables):
@@ -273,8 +305,9 @@ def test_intervals_are_over_splits_with_their_seeds_averaged(gather, tables, wri
     cell = f"{0.5:.3f}±{(high - low) / 2:.3f}".replace("0.", ".")
     assert [row.cells for row in report.blocks[0].rows] == [[cell] * 8]
     (row,) = report.blocks[1].rows
-    assert (row.cells[0], row.cells[4:]) == (cell, ["", "6"])
+    assert (row.cells[1], row.cells[5:]) == (cell, ["", "6"])
     assert "over 3 class splits, up to 2 seeds of each" in report.notes[1]
+    assert "share classes and clips, so this interval is the narrowest" in report.notes[1]
 
 
 def test_one_split_is_said_to_be_one_and_one_run_has_no_interval(gather, tables, write):
@@ -294,12 +327,12 @@ def test_differences_and_gaps_are_told(gather, tables, write):
     write("dynamic_tuned", hits(5), split=1)
     folder = write("sst", hits(7), split=1)
     report = report_of(gather, tables, folder)
-    cells = {row.name: row.cells[4] for row in report.blocks[1].rows}
-    assert cells["dynamic, tuned recipe"] == ""
+    cells = {row.name: row.cells[5] for row in report.blocks[1].rows}
+    assert cells["Dynamic adjacency, tuned recipe"] == ""
     assert re.fullmatch(r"\+\.200 \[\+\.000, \+\.\d{3}\]", cells["SST"])
     assert "Not run on every split, so not comparable: SST (split 0)." in report.notes
     alone = report_of(gather, tables, folder, against="oracle")
-    assert {row.cells[4] for row in alone.blocks[1].rows} == {""}
+    assert {row.cells[5] for row in alone.blocks[1].rows} == {""}
     assert "No difference is given: no other system shares a split with oracle." in alone.notes
 
 
@@ -309,6 +342,128 @@ def test_filtered_is_called_a_leak_and_unrefined_by_its_name(gather, tables, wri
     leaking = report_of(gather, tables, folder, "filtered", False)
     assert "protocol filtered, which LEAKS THE TRUTH, before refinement" in leaking.title
     assert any(note.startswith("Filtered: ") for note in leaking.notes)
+    assert not any(note.startswith("Not filtered") for note in leaking.notes)
+
+
+def test_filtered_names_the_rows_that_it_leaves_as_they_are(gather, tables, write):
+    for system in ("oracle", "whole_reference", "frame_level", "sst", "cross_gated_bilinear"):
+        folder = write(system, hits(4))
+    told = "Frame-Level Baseline; Cross-Gated Bilinear Matching; whole reference"
+    note = f"Not filtered, as they give moments of their own: {told}."
+    assert note in report_of(gather, tables, folder, "filtered").notes
+    assert note not in report_of(gather, tables, folder).notes
+
+
+def test_random_rows_have_no_differences_and_no_classes(gather, tables, write):
+    for system in ("chance", "random_proposal", "sst", "dynamic_tuned"):
+        folder = write(system, hits(5))
+    runs = gather.gather(folder)
+    differences = gather.differences_table(runs, gather.View(), "dynamic_tuned")
+    classes = gather.classes_table(runs, gather.View())
+    assert set(differences["system"]) == {"sst"}
+    assert set(classes["system"]) == {"sst", "dynamic_tuned"}
+    report = report_of(gather, tables, folder)
+    assert any("20 times a pair, all averaged here: Chance; random" in n for n in report.notes)
+    assert gather.differences_table(runs, gather.View(), "chance").empty
+    against = report_of(gather, tables, folder, against="chance")
+    assert not any("No difference is given" in note for note in against.notes)
+
+
+def test_random_rows_alone_have_empty_tables(gather, write):
+    runs = gather.gather(write("chance", hits(5), recipe=""))
+    classes = gather.classes_table(runs, gather.View())
+    assert classes.empty and classes.columns[-1] == "r1_0.5"
+    assert gather.differences_table(runs, gather.View(), "chance").empty
+
+
+def test_a_changed_recipe_has_a_star(gather, tables, write):
+    write("dynamic_paper", hits(5), recipe="paper")
+    write("identity", hits(5))
+    folder = write("sst", hits(5), recipe="sst")
+    options = {
+        **{"system": ["sst"], "dataset": ["synthetic"], "split": ["0"], "seed": ["0"]},
+        **{"evaluation.queries": ["4"], "data.classes": ["9"], "proposals": ["tag"]},
+        **{"device": ["cpu"], "epochs": ["40"], "training.batch_size": ["16"]},
+    }
+    path = folder / "sst-split0-seed0" / "options.json"
+    for changes, told in (
+        ({}, None),  # 40 epochs are those of the recipe, 16 pairs those of the trainer
+        ({"epochs": ["1"]}, "epochs 1 (SST)"),
+        (
+            {"training.samples": ["8"], "model.temperature": ["1", "2"]},
+            "training.samples 8, model.temperature 1 2 (SST)",
+        ),
+    ):
+        path.write_text(json.dumps(options | changes), encoding="utf-8")
+        runs = gather.gather(folder)
+        for table in (
+            gather.runs_table(runs, gather.View()),
+            gather.classes_table(runs, gather.View()),
+        ):
+            recipe = table.drop_duplicates("system").set_index("system")["recipe"]
+            star = "" if told is None else "*"
+            assert recipe.to_dict() == {
+                **{"sst": f"sst{star}", "identity": "tuned", "dynamic_paper": "paper"}
+            }
+        report = report_of(gather, tables, folder)
+        cells = {row.name: row.cells[0] for row in report.blocks[1].rows}
+        assert cells["SST"] == f"own{star}"
+        notes = [note for note in report.notes if "(*)" in note]
+        assert notes == (
+            []
+            if told is None
+            else [f"Recipes with a star (*) were changed on the command line: {told}."]
+        )
+
+
+def test_a_change_of_all_rows_is_told_once(gather, tables, write):
+    write("oracle", hits(5))
+    for system in ("sst", "identity"):
+        folder = write(system, hits(5))
+        options = json.dumps({"system": [system], "epochs": ["1"]})
+        (folder / f"{system}-split0-seed0" / "options.json").write_text(options)
+    report = report_of(gather, tables, folder)
+    told = "Recipes with a star (*) were changed on the command line: epochs 1 (all)."
+    assert told in report.notes
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"epochs": 1}', '{"epochs": [1]}', "{"])
+def test_damaged_options_are_named(gather, write, text):
+    folder = write("sst", hits(5))
+    (folder / "sst-split0-seed0" / "options.json").write_text(text)
+    with pytest.raises(InputError, match=r"sst-split0-seed0/options.json is damaged: "):
+        gather.gather(folder)
+
+
+def test_a_copy_of_a_cell_is_not_counted_twice(gather, write):
+    folder = write("sst", hits(5))
+    shutil.copytree(folder / "sst-split0-seed0", folder / "sst-split0-seed0.bak")
+    told = "sst-split0-seed0 and .*sst-split0-seed0.bak hold the same cell, sst split 0 seed 0"
+    with pytest.raises(InputError, match=told):
+        gather.gather(folder)
+
+
+def test_a_cell_of_another_data_set_is_not_taken(gather, write, tmp_path):
+    write("identity", hits(5))
+    foreign = write("sst", hits(5), dataset="bandai") / "sst-split0-seed0"
+    foreign.rename(tmp_path / "synthetic" / "sst-split0-seed0")
+    told = "synthetic/sst-split0-seed0 holds a run on bandai: .* in .*synthetic; remove"
+    with pytest.raises(InputError, match=told):
+        gather.gather(tmp_path / "synthetic")
+
+
+def test_features_that_lie_elsewhere_are_the_same_features(gather, write):
+    write("chance", hits(5), config={"data": {"features": "a/features.h5"}})
+    folder = write("sst", hits(5), config={"data": {"features": "b/features.h5"}})
+    assert len(gather.gather(folder)) == 2
+
+
+def test_names_that_pandas_takes_for_nothing_are_names(gather, write):
+    folder = write("sst", [1.0, 0.0])
+    path = folder / "sst-split0-seed0" / "predictions.csv"
+    path.write_text(path.read_text().replace("sit", "NA"))
+    (run,) = gather.gather(folder)
+    assert gather.classes_table([run], gather.View())["label"].tolist() == ["NA"]
 
 
 @pytest.fixture
@@ -397,7 +552,7 @@ def test_figure_has_the_intervals_as_bands(render, gather, write):
     write("sst", hits(4), split=0)
     write("sst", hits(6), split=1)
     folder = write("identity", hits(5), split=1)
-    curves, bands = render._curves(gather.runs_table(gather.gather(folder), gather.View()))
+    curves, bands = render._curves(gather.runs_table(gather.gather(folder), gather.View()), "sst")
     assert curves == {
         "sst": dict.fromkeys(LEVELS, pytest.approx(0.5)),
         "identity": dict.fromkeys(LEVELS, 0.5),
@@ -411,3 +566,19 @@ def test_published_figures_are_those_of_the_notes(tables):
     text = tables.PUBLISHED.read_text(encoding="utf-8")
     assert text.startswith("dataset,method,0.5,0.6,0.7,0.75,0.8,0.85,0.9,0.95\n")
     assert json.dumps(tables.published_figures("activitynet12")["chance"]["r1_0.5"]) == "0.161"
+
+
+def test_figure_of_a_whole_table_leaves_room(render, gather):
+    systems = [f"khop_n{n}_k{k}" for n in (1, 2, 3) for k in ("1", "12", "123")]
+    systems += ["dynamic_tuned", "aft_srm", "sst", "identity", "complete", "oracle", "chance"]
+    rows = [
+        {"system": name, "split": split, "seed": 0}
+        | dict.fromkeys(gather.FIGURES, 0.01 * place + 0.001 * split)
+        for place, name in enumerate(systems)
+        for split in (0, 1)
+    ]
+    curves, bands = render._curves(pd.DataFrame(rows), "dynamic_tuned")
+    assert {name for name in curves if "khop" in name} == {"khop_n1_k1", "khop_n2_k123"}
+    assert len(curves) == len(systems) - 7
+    # The highlighted one, and the best but the oracle: here figures rise with the place.
+    assert set(bands) == {"dynamic_tuned", "chance"}
