@@ -16,7 +16,7 @@ import yaml
 from gnnreloc.data import evaluation_pairs, wrong_class_pairs
 from gnnreloc.datasets import synthetic
 from gnnreloc.evaluation import evaluate
-from gnnreloc.models import GraphRelocalizer, create_model
+from gnnreloc.models import create_model, list_models, model_builder
 from gnnreloc.training import Trainer, load_checkpoint
 
 RECIPES = Path(__file__).parents[2] / "experiments" / "recipes"
@@ -178,8 +178,11 @@ def test_config_of_a_run_repeats_it(finished, script):
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_recipe_overrides_defaults_and_nothing_else(script, recipe):
     stated = leaves(yaml.safe_load((RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8")))
-    options = script.options("--recipe", recipe)
-    for group, owner in (("model", GraphRelocalizer), ("training", Trainer)):
+    # A recipe is that of the graphs, or of the system whose name it has.
+    system = recipe if recipe in list_models() else "dynamic"
+    build, _ = model_builder(system)
+    options = script.options("--recipe", recipe, "--system", system)
+    for group, owner in (("model", build), ("training", Trainer)):
         for name, parameter in inspect.signature(owner).parameters.items():
             if f"{group}.{name}" in options and f"{group}.{name}" not in stated:
                 assert options[f"{group}.{name}"] == parameter.default

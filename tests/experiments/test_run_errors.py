@@ -50,7 +50,7 @@ def assert_refused(status, err, culprits):
     ("arguments", "culprits"),
     [
         ("--root empty", ("--root empty", "synthetic")),
-        ("--graph dynamics", ("--graph", "dynamics", "'hybrid'")),
+        ("--graph dynamics", ("--graph", "dynamics", "hybrid")),
         ("--encoder gru", ("--encoder", "gru", "'bilstm'")),
         ("--model.activation tanh", ("--model.activation", "tanh", "'softmax'")),
         ("--layer 2", ("--layer 2", "did you mean --layers?")),
@@ -100,7 +100,7 @@ def test_bad_option_gives_one_line(script, folder, arguments, culprits):
         ("--dataset fir --data.noise 1", ("--data.noise 1",)),
         ("--dataset thumos", ("'thumos'", "synthetic, bandai, fir")),
         ("--dataset", ("--dataset", "expected one argument")),
-        ("--recipe mine", ("'mine'", "paper, tuned")),
+        ("--recipe mine", ("'mine'", "paper, ", "tuned")),
         ("--config nowhere.yaml", ("nowhere.yaml", "No such file")),
         ("--config empty", ("empty", "directory")),
         ("--config binary", ("binary",)),

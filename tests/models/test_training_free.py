@@ -83,6 +83,5 @@ def test_bad_input() -> None:
     clip = Features(torch.ones(4, 2), step=1.0)
     with pytest.raises(InputError, match="no proposals"):
         TrainingFree().localize(clip, clip)
-    whole = torch.tensor([[0.0, 4.0]], dtype=torch.float64)
-    with pytest.raises(InputError, match="timesteps"):
-        TrainingFree(timesteps=0).localize(clip, clip, whole)
+    with pytest.raises(ValueError, match="timesteps: at least 1 is needed, got 0"):
+        TrainingFree(timesteps=0)
