@@ -180,7 +180,7 @@ def test_two_processes_write_one_run(tmp_path):
         arguments, env=environment, capture_output=True, text=True, check=True, timeout=300
     )
     assert done.stdout.count(f"-> {out}") == 1
-    assert done.stdout.count("metrics, predictions") == 1
+    assert done.stdout.count("metrics and predictions") == 1
     assert read_metrics(out)["config"]["training"]["devices"] == 2
     assert len(pd.read_csv(out / "log.csv")) == len(
         load_checkpoint(out / "checkpoint/last.pt")["rows"]
