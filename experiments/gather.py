@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from grid import OF_THE_MACHINE, RANDOM, UNTRAINED, changed_options
+from options import flatten
 from pandas.api.types import is_numeric_dtype
 
 from gnnreloc.errors import InputError
@@ -154,7 +155,7 @@ def gather(folder: Path) -> list[Run]:
 def _check_alike(first: Run, second: Run, options: Iterable[str]) -> None:
     """Compare options that both runs have; an option of one alone is new in the code since."""
     before, after = (
-        _flat({name: run.metrics["config"].get(name, {}) for name in options})
+        dict(flatten({name: run.metrics["config"].get(name, {}) for name in options}))
         for run in (first, second)
     )
     for name in sorted(before.keys() & after.keys()):
@@ -163,15 +164,6 @@ def _check_alike(first: Run, second: Run, options: Iterable[str]) -> None:
                 f"{first.folder} and {second.folder} cannot stand in one table: their {name} is "
                 f"{before[name]} and {after[name]}; remove one, or choose another --out"
             )
-
-
-def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Options with their full names, such as ``data.train_videos``."""
-    flat: dict[str, Any] = {}
-    for name, value in options.items():
-        full = prefix + name
-        flat |= _flat(value, f"{full}.") if isinstance(value, dict) else {full: value}
-    return flat
 
 
 def runs_table(runs: Sequence[Run], view: View) -> pd.DataFrame:

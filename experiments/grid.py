@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from options import RECIPES, is_trained
 
 from gnnreloc.atomic_write import atomic_write
 from gnnreloc.data import evaluation_pairs
@@ -22,8 +23,6 @@ from gnnreloc.errors import InputError
 from gnnreloc.models import list_models, model_builder
 from gnnreloc.training import Trainer
 
-RECIPES = Path(__file__).parent / "recipes"
-
 #: Names in the tables that stand for a system with a certain recipe.
 WITH_RECIPE = {
     "dynamic_paper": ("dynamic", "paper"),
@@ -31,11 +30,8 @@ WITH_RECIPE = {
     "hybrid_tuned": ("hybrid", "tuned"),
 }
 #: Systems without weights; those that are random as well are worth a run for every seed.
-UNTRAINED = (
-    *("chance", "random_proposal", "longest_proposal", "whole_reference", "oracle"),
-    *("training_free", "frame_level"),
-)
-RANDOM = ("chance", "random_proposal")
+UNTRAINED = tuple(name for name in list_models() if not is_trained(name))
+RANDOM = tuple(name for name in UNTRAINED if getattr(model_builder(name)[0], "repeats", 1) > 1)
 #: Options that systems without weights do not have.
 _OF_TRAINED = ("epochs", "device", "model.", "training.")
 #: Options that may differ between two calls for the same cell: places of files, and the device.

@@ -7,7 +7,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -90,8 +90,22 @@ class Choice(NamedTuple):
     @property
     def trained(self) -> bool:
         """Whether the system is trained."""
-        build, _ = model_builder(self.system)
-        return isinstance(build, type) and issubclass(build, TrainableRelocalizer)
+        return is_trained(self.system)
+
+
+def is_trained(system: str) -> bool:
+    """Whether one of ``list_models()`` has weights to train."""
+    build, _ = model_builder(system)
+    return isinstance(build, type) and issubclass(build, TrainableRelocalizer)
+
+
+def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The options with their full names, such as ``model.timesteps``."""
+    for name, value in options.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def choose_first(arguments: Sequence[str]) -> tuple[Choice, list[str]]:

@@ -21,7 +21,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ import torch
 import torch_geometric
 import yaml
 from jsonargparse import ArgumentParser, Namespace
-from options import build_parser, choose_first, fail, read_options
+from options import build_parser, choose_first, fail, flatten, read_options
 from report import print_table, write_figures
 
 import gnnreloc
@@ -84,15 +84,6 @@ def holds_run(folder: Path) -> bool:
     """Whether a run was started in a folder."""
     left = ("config.yaml", "metrics.json", "checkpoint/last.pt")
     return any(os.path.isfile(folder / name) for name in left)
-
-
-def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The options with their full names, such as ``model.timesteps``."""
-    for name, value in options.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def load_corpus(config: Namespace) -> Corpus:

@@ -52,8 +52,8 @@ class Corpus:
             subsets_of = self.moments.groupby(column, sort=True)["subset"].nunique()
             for name in subsets_of.index[subsets_of > 1]:
                 raise InputError(f"{self.name}: {column} {name!r} is in more than one subset")
+        lazy = isinstance(self.proposals, LazyProposals)
         for video in self.moments["video"].unique():
-            lazy = isinstance(self.proposals, LazyProposals)
             if video not in self.proposals or not (lazy or len(self.proposals[video])):
                 raise InputError(f"{self.name}: video {video!r} has moments but no proposals")
             if not lazy:

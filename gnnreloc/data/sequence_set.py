@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.features import Features
-from gnnreloc.data.pairs import PairSampler
+from gnnreloc.data.sampled_set import SampledSet, require_at_least
 from gnnreloc.data.training_set import SHORTEST_PART, part_of_pair
 from gnnreloc.errors import InputError
 
 #: Labels of a step, in the order of the classes of the sequence labeller.
 START, END, INSIDE, OUTSIDE = range(4)
+
+
+def require_channels(query: Features, reference: Features, in_channels: int | None = None) -> None:
+    """Check that query and reference have the same width, or that of a model.
+
+    Args:
+        query: the query clip.
+        reference: the reference video.
+        in_channels: width C that the model was made for, if there is one.
+
+    Raises:
+        InputError: if one of them has another width; names it.
+    """
+    if in_channels is None:
+        whose, width = "the reference", reference.num_channels
+    else:
+        whose, width = "the model was made for", in_channels
+    for name, clip in (("query", query), ("reference", reference)):
+        if clip.num_channels != width:
+            raise InputError(
+                f"the {name} has {clip.num_channels} feature channels, {whose} {width}"
+            )
 
 
 def pool_rows(features: Features, factor: int) -> Features:
@@ -118,11 +138,7 @@ def sequence_graph(query: Features, reference: Features, targets: Tensor | None 
     Raises:
         InputError: if the two clips differ in width.
     """
-    if query.num_channels != reference.num_channels:
-        raise InputError(
-            f"the query has {query.num_channels} feature channels, the reference "
-            f"{reference.num_channels}"
-        )
+    require_channels(query, reference)
     x = torch.cat([query.values, reference.values])
     graph = Data(x=x, is_query=torch.arange(x.size(0)) < query.num_steps, num_nodes=x.size(0))
     if targets is not None:
@@ -130,12 +146,11 @@ def sequence_graph(query: Features, reference: Features, targets: Tensor | None 
     return graph
 
 
-class SequenceSet(Dataset[list[Data]]):
+class SequenceSet(SampledSet):
     """Draws queries and whole references from the training moments of a corpus.
 
-    Every moment of the query's class in the reference is labelled. Sample ``i`` of epoch ``e``
-    depends on ``(seed, e, i)`` alone. PyG's DataLoader collates the samples: ``__getitems__``
-    gives them as one flat list.
+    Every moment of the query's class in the reference is labelled. A sample depends on seed, epoch
+    and number alone, see :class:`~gnnreloc.data.sampled_set.SampledSet`.
 
     Args:
         corpus: the corpus; its proposals are not read.
@@ -162,33 +177,13 @@ class SequenceSet(Dataset[list[Data]]):
         max_query_steps: int = 128,
         subset: str = "train",
     ) -> None:
-        for name, value, least in (
-            ("samples", samples, 1),
-            ("seed", seed, 0),
-            ("max_steps", max_steps, 1),
-            ("max_query_steps", max_query_steps, 1),
-        ):
-            if value < least:
-                raise InputError(f"{name} must be at least {least}, got {value}")
-        if not 0.0 <= partial <= 1.0:
-            raise InputError(f"partial must be a share from 0 to 1, got {partial}")
-        self.corpus = corpus
-        self.sampler = PairSampler(corpus, subset)
-        self.samples = samples
-        self.seed = seed
-        self.partial = partial
+        super().__init__(corpus, samples=samples, seed=seed, partial=partial, subset=subset)
+        require_at_least("max_steps", max_steps, 1)
+        require_at_least("max_query_steps", max_query_steps, 1)
         self.max_steps = max_steps
         self.max_query_steps = max_query_steps
-        self.epoch = 0
 
-    def __len__(self) -> int:
-        return self.samples
-
-    def __getitem__(self, index: int) -> list[Data]:
-        if not 0 <= index < self.samples:
-            # Without it, a plain loop over the set would never end.
-            raise IndexError(f"sample {index} of an epoch of {self.samples}")
-        rng = np.random.default_rng([self.seed, self.epoch, index])
+    def _sample(self, rng: np.random.Generator) -> list[Data]:
         drawn = self.sampler.draw(rng)
         reference = self.corpus.features[drawn.reference]
         if rng.random() < self.partial:
@@ -198,6 +193,3 @@ class SequenceSet(Dataset[list[Data]]):
             query, reference, max_steps=self.max_steps, max_query_steps=self.max_query_steps
         )
         return [sequence_graph(query, reference, drawn.targets)]
-
-    def __getitems__(self, indices: Sequence[int]) -> list[Data]:
-        return [graph for index in indices for graph in self[index]]

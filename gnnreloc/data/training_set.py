@@ -1,26 +1,22 @@
-"""Training samples as pair graphs: the paper's triplets, and our ranking lists.
-
-Sample ``i`` of epoch ``e`` depends on ``(seed, e, i)`` alone, not on workers, batch size or what
-was drawn before, so that a resumed run sees what an uninterrupted one does.
-"""
+"""Training samples as pair graphs: the paper's triplets, and our ranking lists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.features import ResampleMode, resample, resample_clip
 from gnnreloc.data.overlap import temporal_iou
 from gnnreloc.data.pair_graph import pair_graph
-from gnnreloc.data.pairs import Pair, PairSampler
+from gnnreloc.data.pairs import Pair
+from gnnreloc.data.sampled_set import SampledSet, require_at_least
 from gnnreloc.errors import InputError
 
 Sampling = Literal["lists", "triplets"]
@@ -32,7 +28,7 @@ NEGATIVE_OVERLAP = 0.3
 SHORTEST_PART = 8
 
 
-class TrainingSet(Dataset[list[Data]]):
+class TrainingSet(SampledSet):
     """Draws training samples from the training moments of a corpus.
 
     A sample is a list of pair graphs with the same query:
@@ -45,8 +41,8 @@ class TrainingSet(Dataset[list[Data]]):
       class, the second with a proposal of another class (``negatives="other_class"``) or from the
       same reference with a tIoU below 0.3 (``"in_video"``).
 
-    PyG's DataLoader collates the graphs of a batch of samples: ``__getitems__`` gives them as one
-    flat list, and the attribute ``pair`` tells which belong together.
+    In a batch, the attribute ``pair`` tells which graphs belong together. A sample depends on seed,
+    epoch and number alone, see :class:`~gnnreloc.data.sampled_set.SampledSet`.
 
     Args:
         corpus: the corpus.
@@ -83,16 +79,9 @@ class TrainingSet(Dataset[list[Data]]):
         transform: Callable[[Data], Data] | None = None,
         subset: str = "train",
     ) -> None:
-        for name, value, least in (
-            ("timesteps", timesteps, 1),
-            ("samples", samples, 1),
-            ("list_length", list_length, 2),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise InputError(f"{name} must be at least {least}, got {value}")
-        if not 0.0 <= partial <= 1.0:
-            raise InputError(f"partial must be a share from 0 to 1, got {partial}")
+        super().__init__(corpus, samples=samples, seed=seed, partial=partial, subset=subset)
+        require_at_least("timesteps", timesteps, 1)
+        require_at_least("list_length", list_length, 2)
         for name, choice, kinds in (
             ("sampling", sampling, Sampling),
             ("negatives", negatives, Negatives),
@@ -100,47 +89,33 @@ class TrainingSet(Dataset[list[Data]]):
         ):
             if choice not in get_args(kinds):
                 raise InputError(f"{name} must be one of {get_args(kinds)}, got {choice!r}")
-        self.corpus = corpus
-        self.sampler = PairSampler(corpus, subset)
         if sampling == "triplets" and negatives == "other_class" and len(self.sampler.labels) < 2:
             raise InputError(
                 f"{corpus.name}: {subset!r} has no second class to take negatives from"
             )
         self.sampling = sampling
-        self.samples = samples
         self.list_length = list_length
         self.negatives = negatives
-        self.partial = partial
         self.timesteps = timesteps
         self.resampling: ResampleMode = resampling
-        self.seed = seed
         self.transform = transform
-        self.epoch = 0
         # Proposals that are learned when the first is asked for are so before workers are started.
         corpus.proposals[str(self.sampler.moments["video"].iloc[0])]
 
-    def __len__(self) -> int:
-        return self.samples
-
     def __getitem__(self, index: int) -> list[Data]:
-        if not 0 <= index < self.samples:
-            # Without it, a plain loop over the set would never end.
-            raise IndexError(f"sample {index} of an epoch of {self.samples}")
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        drawn = self.sampler.draw(rng)
-        if self.sampling == "lists":
-            if rng.random() < self.partial:
-                step = self.corpus.features[drawn.reference].step
-                drawn = part_of_pair(rng, drawn, shortest=SHORTEST_PART * step)
-            graphs = self._list(rng, drawn)
-        else:
-            graphs = self._triplet(rng, drawn)
+        graphs = super().__getitem__(index)
         for graph in graphs:
             graph.pair.fill_(index)
         return graphs if self.transform is None else [self.transform(graph) for graph in graphs]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Data]:
-        return [graph for index in indices for graph in self[index]]
+    def _sample(self, rng: np.random.Generator) -> list[Data]:
+        drawn = self.sampler.draw(rng)
+        if self.sampling == "triplets":
+            return self._triplet(rng, drawn)
+        if rng.random() < self.partial:
+            step = self.corpus.features[drawn.reference].step
+            drawn = part_of_pair(rng, drawn, shortest=SHORTEST_PART * step)
+        return self._list(rng, drawn)
 
     def _list(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:
         proposals = self.corpus.proposals[drawn.reference]

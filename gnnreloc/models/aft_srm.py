@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 
 from gnnreloc.data.features import ResampleMode
 from gnnreloc.models.graph_relocalizer import Encoder
-from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_pairs
+from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_pairs, input_projection
 from gnnreloc.nn import RegressionHead, ScoreHead, TemporalEncoder
 
 
@@ -75,12 +75,7 @@ class AFTSRM(PairNetwork):
         self.layers = layers
         self.projection: torch.nn.Module = torch.nn.Identity()
         if project_input:
-            self.projection = torch.nn.Sequential(
-                torch.nn.Linear(in_channels, width),
-                torch.nn.LayerNorm(width),
-                torch.nn.ReLU(),
-                torch.nn.Dropout(dropout),
-            )
+            self.projection = input_projection(in_channels, width, dropout)
         self.encoder = TemporalEncoder(width if project_input else in_channels, width, kind=encoder)
         #: The logarithm of tau, so that tau stays above 0.
         self.log_temperature = torch.nn.Parameter(torch.tensor(temperature).log())

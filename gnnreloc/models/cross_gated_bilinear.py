@@ -18,9 +18,9 @@ from gnnreloc.data.sequence_set import (
     START,
     SequenceSet,
     pool_pair,
+    require_channels,
     sequence_graph,
 )
-from gnnreloc.models.pair_network import require_channels
 from gnnreloc.models.relocalizer import Moments
 from gnnreloc.models.trainable import TrainableRelocalizer
 from gnnreloc.nn.cross_gated_bilinear import CrossGatedBilinearMatching
@@ -169,7 +169,7 @@ class CrossGatedBilinear(TrainableRelocalizer):
             FloatingPointError: if a label is not finite, as after training with too high a
                 learning rate.
         """
-        require_channels(self.in_channels, query, reference)
+        require_channels(query, reference, self.in_channels)
         clip, steps = pool_pair(
             query, reference, max_steps=self.max_steps, max_query_steps=self.max_query_steps
         )

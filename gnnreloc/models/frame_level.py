@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from gnnreloc.data.features import Features, resample_clip
-from gnnreloc.data.sequence_set import pool_rows
-from gnnreloc.errors import InputError
+from gnnreloc.data.sequence_set import pool_rows, require_channels
 from gnnreloc.models.relocalizer import Moments, Relocalizer
 from gnnreloc.proposals import nms_1d
 
@@ -89,11 +88,7 @@ class FrameLevel(Relocalizer):
         Raises:
             InputError: if the two clips differ in width.
         """
-        if query.num_channels != reference.num_channels:
-            raise InputError(
-                f"the query has {query.num_channels} feature channels, the reference "
-                f"{reference.num_channels}"
-            )
+        require_channels(query, reference)
         rows = pool_rows(reference, math.ceil(reference.num_steps / self.max_rows))
         clip = resample_clip(query, self.timesteps)
         unit = torch.nn.functional.normalize

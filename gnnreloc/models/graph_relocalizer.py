@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnreloc.data.features import ResampleMode
-from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_pairs
+from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_pairs, input_projection
 from gnnreloc.nn import (
     CosineAdjacency,
     MultiGraphConvolution,
@@ -131,12 +131,7 @@ class GraphRelocalizer(PairNetwork):
         width = hidden_channels
         self.projection: torch.nn.Module = torch.nn.Identity()
         if project_input:
-            self.projection = torch.nn.Sequential(
-                torch.nn.Linear(in_channels, width),
-                torch.nn.LayerNorm(width),
-                torch.nn.ReLU(),
-                torch.nn.Dropout(dropout),
-            )
+            self.projection = input_projection(in_channels, width, dropout)
         self.encoder = TemporalEncoder(width if project_input else in_channels, width, kind=encoder)
 
         self.adjacency: CosineAdjacency | None = None

@@ -12,8 +12,8 @@ from torch_geometric.data import Batch, Data
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.features import Features, ResampleMode, resample, resample_clip
 from gnnreloc.data.pair_graph import pair_graph
+from gnnreloc.data.sequence_set import require_channels
 from gnnreloc.data.training_set import TrainingSet
-from gnnreloc.errors import InputError
 from gnnreloc.models.relocalizer import Moments, require_proposals
 from gnnreloc.models.trainable import TrainableRelocalizer
 from gnnreloc.nn import decode_offsets
@@ -92,7 +92,7 @@ class PairNetwork(TrainableRelocalizer):
         Raises:
             InputError: if the features do not have the width that the model was made for.
         """
-        require_channels(self.in_channels, query, reference)
+        require_channels(query, reference, self.in_channels)
         nodes = resample_clip(query, self.timesteps, self.resampling)
         others = resample(reference, proposals, self.timesteps, self.resampling)
         graphs = [
@@ -133,6 +133,22 @@ class PairNetwork(TrainableRelocalizer):
         return Moments.ranked(segments, scores, proposals)
 
 
+def input_projection(in_channels: int, out_channels: int, dropout: float) -> torch.nn.Sequential:
+    """A layer that brings the features to the width of the network, in front of its encoder.
+
+    Args:
+        in_channels: width C of the features.
+        out_channels: width d of what comes out.
+        dropout: probability to drop a value in training.
+    """
+    return torch.nn.Sequential(
+        torch.nn.Linear(in_channels, out_channels),
+        torch.nn.LayerNorm(out_channels),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(dropout),
+    )
+
+
 def encode_pairs(
     x: Tensor, pair: Tensor, encoder: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
@@ -151,17 +167,3 @@ def encode_pairs(
     new[1:] = pair[1:] != pair[:-1]
     query = encoder(x[new, 0])[new.cumsum(0) - 1]
     return query, encoder(x[:, 1])
-
-
-def require_channels(in_channels: int, query: Features, reference: Features) -> None:
-    """Check that both clips have the width that a model was made for.
-
-    Raises:
-        InputError: if one does not; names it.
-    """
-    for name, clip in (("query", query), ("reference", reference)):
-        if clip.num_channels != in_channels:
-            raise InputError(
-                f"the {name} has {clip.num_channels} feature channels, the model was made for "
-                f"{in_channels}"
-            )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.features import Features, ResampleMode
-from gnnreloc.models.pair_network import require_channels
+from gnnreloc.data.sequence_set import require_channels
 from gnnreloc.models.relocalizer import Moments
 from gnnreloc.models.video_level import VideoLevel
 from gnnreloc.proposals import SSTNetwork, train_sst
@@ -95,6 +95,6 @@ class SST(VideoLevel):
             InputError: if the features have another width.
             FloatingPointError: if a score is NaN, as after training with too high a learning rate.
         """
-        require_channels(self.in_channels, query, reference)
+        require_channels(query, reference, self.in_channels)
         segments, _ = self.proposer.propose(reference, max_proposals=self.max_proposals)
         return super().localize(query, reference, segments)

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Protocol
 
 import torch
 
 from gnnreloc.data.corpus import Corpus
+from gnnreloc.data.sampled_set import SampledSet
 from gnnreloc.data.training_set import Negatives, Sampling
 from gnnreloc.models.relocalizer import Relocalizer
-
-
-class EpochDataset(Protocol):
-    """Training samples that depend on seed, epoch and number alone."""
-
-    epoch: int
-
-    def __len__(self) -> int:
-        """Number of samples an epoch."""
-
-    def __getitem__(self, index: int) -> Any:
-        """One sample: the PyG graphs that belong together."""
 
 
 class TrainableRelocalizer(torch.nn.Module, Relocalizer):
@@ -64,5 +52,5 @@ class TrainableRelocalizer(torch.nn.Module, Relocalizer):
         list_length: int,
         negatives: Negatives,
         partial: float,
-    ) -> EpochDataset:
+    ) -> SampledSet:
         """The samples that this system learns from; the options are those of the ``Trainer``."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gnnreloc.data.features import Features, resample, resample_clip
-from gnnreloc.errors import InputError
+from gnnreloc.data.sequence_set import require_channels
 from gnnreloc.models.relocalizer import Moments, Relocalizer, require_proposals
 
 
@@ -35,11 +35,7 @@ class TrainingFree(Relocalizer):
             InputError: if there are no proposals, or the two clips differ in width.
         """
         proposals = require_proposals(proposals)
-        if query.num_channels != reference.num_channels:
-            raise InputError(
-                f"the query has {query.num_channels} feature channels, the reference "
-                f"{reference.num_channels}"
-            )
+        require_channels(query, reference)
         clip = resample_clip(query, self.timesteps)
         clips = resample(reference, proposals, self.timesteps)
         scores = torch.nn.functional.cosine_similarity(clip, clips, dim=-1).mean(dim=1)

@@ -1,8 +1,9 @@
-"""The run script, loaded as a module and called in this process, and small data for it."""
+"""The scripts, loaded as modules and called in this process, and small data for them."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import json
@@ -18,6 +19,7 @@ import pytest
 import torch
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+STUB = Path(__file__).with_name("stub_run.py")
 
 # A run of half a second, figures left out.
 TINY = (
@@ -78,19 +80,36 @@ class Script:
 
 
 @pytest.fixture(scope="session")
-def run_module() -> ModuleType:
-    """The script as a module; its neighbours can be imported only while it is loaded."""
-    location = importlib.util.spec_from_file_location("run_script", EXPERIMENTS / "run.py")
-    assert location is not None and location.loader is not None
-    module = importlib.util.module_from_spec(location)
+def modules() -> dict[str, ModuleType]:
+    """The scripts by name; they find each other only while they are loaded here."""
+    names = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
     sys.path.insert(0, str(EXPERIMENTS))
     try:
-        location.loader.exec_module(module)
+        return {name: importlib.import_module(name) for name in names}
     finally:
         sys.path.remove(str(EXPERIMENTS))
-        for neighbour in ("options", "report"):
-            sys.modules.pop(neighbour, None)
-    return module
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def run_module(modules: dict[str, ModuleType]) -> ModuleType:
+    return modules["run"]
+
+
+@pytest.fixture(scope="session")
+def grid(modules: dict[str, ModuleType]) -> ModuleType:
+    return modules["grid"]
+
+
+@pytest.fixture(scope="session")
+def gather(modules: dict[str, ModuleType]) -> ModuleType:
+    return modules["gather"]
+
+
+@pytest.fixture(scope="session")
+def tables(modules: dict[str, ModuleType]) -> ModuleType:
+    return modules["tables"]
 
 
 @pytest.fixture
@@ -132,3 +151,67 @@ def fir_root(tmp_path: Path) -> Fir:
         return root
 
     return write
+
+
+@pytest.fixture(scope="session")
+def stub() -> ModuleType:
+    """What stands in for ``run.py``."""
+    location = importlib.util.spec_from_file_location("stub_run", STUB)
+    assert location is not None and location.loader is not None
+    module = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def compare(
+    modules: dict[str, ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Outcome]:
+    """Calls ``compare.py`` with a stub for run.py that does what it is told, system by system."""
+    monkeypatch.chdir(tmp_path)
+
+    def compare(*arguments: object, stub: dict[str, str] | None = None) -> Outcome:
+        monkeypatch.setenv("STUB", json.dumps(stub or {}))
+        status = modules["compare"].main([str(argument) for argument in arguments], STUB)
+        return Outcome(status, *capsys.readouterr())
+
+    return compare
+
+
+@pytest.fixture
+def write(stub: ModuleType, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a finished run and gives the folder of all runs.
+
+    Its tIoU are given pair by pair, or as the number of perfect moments among ten, for all views or
+    by view.
+    """
+
+    def pairs(overlaps: Any) -> Any:
+        return [1.0] * overlaps + [0.25] * (10 - overlaps) if type(overlaps) is int else overlaps
+
+    def write(system: str, overlaps: Any, split: int = 0, seed: int = 0, **options: Any) -> Path:
+        folder = tmp_path / options.get("dataset", "synthetic")
+        views = overlaps if isinstance(overlaps, dict) else {"tiou": overlaps}
+        views = {view: pairs(values) for view, values in views.items()}
+        place = folder / f"{system}-split{split}-seed{seed}"
+        stub.write_run(place, system, split, seed, views, **options)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def report_of(gather: ModuleType, tables: ModuleType) -> Callable[..., Any]:
+    """Makes the report of all runs in a folder."""
+
+    def report_of(folder: Path, *view: Any, against: str = "dynamic_tuned") -> Any:
+        runs, chosen = gather.gather(folder), gather.View(*view)
+        differences = gather.differences_table(runs, chosen, against)
+        table = gather.runs_table(runs, chosen)
+        changes = {run.metrics["system"]: run.changes for run in runs if run.changes}
+        return tables.make_report(folder.name, table, differences, chosen, against, changes)
+
+    return report_of

@@ -2,70 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-STUB = Path(__file__).with_name("stub_run.py")
-NAMES = ("compare", "gather", "grid", "render", "scheduler", "tables")
 FILES = (".csv", ".md", ".png", ".tex", "_classes.csv", "_differences.csv")
-START = f"import sys; sys.path.insert(0, {str(EXPERIMENTS)!r}); import compare; from pathlib "
-START += "import Path; sys.exit(compare.main(sys.argv[2:], Path(sys.argv[1])))"
-
-
-class Outcome(NamedTuple):
-    """What a call came to: exit status and both streams."""
-
-    status: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Outcome]
-
-
-@pytest.fixture(scope="module")
-def module() -> Iterator[ModuleType]:
-    """The script; its neighbours are found by their names only while it is loaded."""
-    sys.path.insert(0, str(EXPERIMENTS))
-    try:
-        yield importlib.import_module("compare")
-    finally:
-        sys.path.remove(str(EXPERIMENTS))
-        for name in NAMES:
-            sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def compare(
-    module: ModuleType,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Command:
-    """Calls the command with a stub for run.py that does what it is told, system by system."""
-    monkeypatch.chdir(tmp_path)
-
-    def compare(*arguments: object, stub: dict[str, str] | None = None) -> Outcome:
-        monkeypatch.setenv("STUB", json.dumps(stub or {}))
-        status = module.main([str(argument) for argument in arguments], STUB)
-        return Outcome(status, *capsys.readouterr())
-
-    return compare
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -263,117 +208,20 @@ def test_bad_input_is_told_in_one_line(compare, tmp_path, arguments, told):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_command_on_the_same_folder_is_refused(compare, module):
+def test_a_second_command_on_the_same_folder_is_refused(compare, modules):
     folder = Path("out/synthetic")
-    with module.lock_folder(folder):
+    with modules["compare"].lock_folder(folder):
         outcome = compare("--systems", "sst", "--out", "out")
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.startswith(f"error: {folder} is in use by another compare.py")
     assert compare("--systems", "sst", "--out", "out").status == 0
 
 
-def test_time_left_is_that_of_the_same_system_or_else_of_all(module):
+def test_time_left_is_that_of_the_same_system_or_else_of_all(modules):
+    time_left = modules["compare"].time_left
     spent = {"chance": [10.0], "sst": [100.0, 140.0]}
     # 120 for sst, and the mean of all three, 83.3, for the unknown one.
-    assert module.time_left(["sst", "identity"], spent, jobs=1) == "; about 3 min left"
-    assert module.time_left(["sst"] * 60, spent, jobs=2) == "; about 1.0 h left"
-    assert module.time_left(["chance"], spent, jobs=1) == "; less than a minute left"
-    assert module.time_left([], spent, jobs=1) == module.time_left(["sst"], {}, jobs=1) == ""
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-@pytest.mark.slow
-def test_interrupt_stops_the_cells_and_says_how_to_go_on(compare, tmp_path):
-    environment = os.environ | {"STUB": json.dumps({"sst": "hang", "identity": "hang"})}
-    grid = ["--systems", "sst", "identity", "complete", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", START, str(STUB), *grid],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    marks = [
-        tmp_path / f"out/synthetic/{name}-split0-seed0/process" for name in ("sst", "identity")
-    ]
-    wait_for(lambda: all(mark.exists() and mark.read_text() for mark in marks))
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err == "\ninterrupted; the same command goes on where it stopped\n"
-    for mark in marks:
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(mark.read_text()), 0)
-    again = compare(*grid)
-    assert again.status == 0 and len(lines_of(again.out)) == 3
-
-
-TINY = [
-    *("--data.train_videos", "6", "--data.validation_videos", "4", "--data.test_videos", "4"),
-    *("--evaluation.queries", "4", "--training.samples", "8", "--model.timesteps", "6"),
-    *("--model.hidden_channels", "8"),
-]
-
-
-@pytest.mark.slow
-def test_killed_in_the_middle_it_goes_on_to_the_same_tables(tmp_path):
-    systems = ["longest_proposal", "dynamic_tuned"]
-    grid = ["--systems", *systems, "--seeds", "0", "1", "--epochs", "2", "--jobs", "2"]
-
-    def start(out: str) -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            str(EXPERIMENTS / "compare.py"),
-            *grid,
-            "--out",
-            out,
-            "--",
-            *TINY,
-        ]
-        return subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    whole = start("whole")
-    out, err = whole.communicate(timeout=300)
-    assert (whole.returncode, err) == (0, ""), out
-
-    killed = start("killed")
-    runs = tmp_path / "killed" / "synthetic"
-    begun = runs / "dynamic_tuned-split0-seed0" / "config.yaml"
-    wait_for(begun.exists, seconds=200)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    left = [int(pid) for pid in (runs / ".lock").read_text().split()[1:]]
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert not (tmp_path / "killed" / "synthetic.csv").exists()
-
-    # A process that is killed lets go of the lock a moment later.
-    for _ in range(20):
-        resumed = start("killed")
-        out, err = resumed.communicate(timeout=300)
-        if "in use" not in err:
-            break
-        time.sleep(0.5)
-    assert (resumed.returncode, err) == (0, ""), out
-    assert re.match(r"3 runs, [01] of them finished before", out)
-    log = (begun.parent / "log.txt").read_text(encoding="utf-8")
-    assert sum(line.endswith("--resume") for line in log.splitlines()) == 1
-    for ending in (".csv", "_classes.csv", "_differences.csv"):
-        tables: list[Any] = [
-            pd.read_csv(tmp_path / name / f"synthetic{ending}") for name in ("whole", "killed")
-        ]
-        first, second = (table.drop(columns="train_seconds", errors="ignore") for table in tables)
-        pd.testing.assert_frame_equal(first, second)
-    for ending in (".md", ".tex"):
-        texts = [
-            (tmp_path / name / f"synthetic{ending}").read_text() for name in ("whole", "killed")
-        ]
-        assert texts[0] == texts[1]
+    assert time_left(["sst", "identity"], spent, jobs=1) == "; about 3 min left"
+    assert time_left(["sst"] * 60, spent, jobs=2) == "; about 1.0 h left"
+    assert time_left(["chance"], spent, jobs=1) == "; less than a minute left"
+    assert time_left([], spent, jobs=1) == time_left(["sst"], {}, jobs=1) == ""

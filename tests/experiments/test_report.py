@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,16 +15,10 @@ from gnnreloc.evaluation import evaluate, evaluate_baselines
 from gnnreloc.models import GraphRelocalizer
 from gnnreloc.transforms import khop_adjacency
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
-
-@pytest.fixture(scope="module")
-def report() -> ModuleType:
-    location = importlib.util.spec_from_file_location("report", EXPERIMENTS / "report.py")
-    assert location is not None and location.loader is not None
-    module = importlib.util.module_from_spec(location)
-    location.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="session")
+def report(modules: dict[str, ModuleType]) -> ModuleType:
+    return modules["report"]
 
 
 def network(**options: Any) -> GraphRelocalizer:
