@@ -8,17 +8,19 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.conv import MessagePassing
 
-from gnnreloc.nn.adjacency_rows import AdjacencyRows, DenseRows, EdgeRows
-from gnnreloc.nn.block_edges import block_edges, graph_sizes
-from gnnreloc.nn.edge_support import (
-    SUPPORTS,
-    Pair,
-    as_pair,
-    dense_support,
-    edge_support,
-    valid_entries,
+from gnnreloc.nn.adjacency_product import (
+    ProductOptions,
+    adjacency_matrix,
+    batch_product,
+    check_product,
+    count_pairs,
+    ragged_product,
 )
-from gnnreloc.nn.edge_weighting import check_weighting, full_precision, inverse_root, weigh
+from gnnreloc.nn.adjacency_rows import EdgeRows
+from gnnreloc.nn.block_edges import block_edges, graph_sizes
+from gnnreloc.nn.edge_product import edge_product, edge_product_of_batch
+from gnnreloc.nn.edge_support import Pair, as_pair, edge_support
+from gnnreloc.nn.edge_weighting import Weighting, check_weighting, inverse_root, weigh
 
 
 class CosineAdjacency(MessagePassing):
@@ -113,17 +115,13 @@ class CosineAdjacency(MessagePassing):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(aggr="add", node_dim=0)
-        check_weighting(activation, normalization, top_k)
-        if support not in SUPPORTS:
-            raise ValueError(f"'support' must be one of {', '.join(SUPPORTS)} (got '{support}')")
         if heads < 1 or (out_channels is None and in_channels % heads != 0):
             raise ValueError(
                 f"'heads' must be positive and, without 'out_channels', divide 'in_channels' "
                 f"(got {heads} heads and {in_channels} channels)"
             )
-        if not (temperature > 0 and eps > 0):
-            found = f"(got {temperature} and {eps})"
-            raise ValueError(f"'temperature' and 'eps' must be positive {found}")
+        if not temperature > 0:
+            raise ValueError(f"'temperature' must be positive (got {temperature})")
 
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -138,6 +136,8 @@ class CosineAdjacency(MessagePassing):
         self.support = support
         self.eps = eps
 
+        check_weighting(self.weighting)
+
         self.phi: torch.nn.Linear | None = None
         if out_channels is not None:
             self.phi = torch.nn.Linear(in_channels, heads * out_channels, bias=bias)
@@ -146,6 +146,19 @@ class CosineAdjacency(MessagePassing):
             self.log_temperature = torch.nn.Parameter(torch.empty(()))
 
         self.reset_parameters()
+
+    @property
+    def weighting(self) -> Weighting:
+        """How cosines become weights."""
+        return Weighting(
+            self.activation,
+            self.support,
+            self.top_k,
+            self.threshold,
+            self.add_self_loops,
+            self.normalization,
+            self.eps,
+        )
 
     def reset_parameters(self) -> None:
         """Reset the projection and the temperature."""
@@ -207,7 +220,7 @@ class CosineAdjacency(MessagePassing):
         allowed = edge_support(self.support, edge_index, group)
         allowed = None if allowed is None else allowed.unsqueeze(-1)
         loops = (source == target).unsqueeze(-1) if self.add_self_loops else None
-        weight = self._weigh(cosine, rows, allowed, loops).to(x_src.dtype)
+        weight = weigh(self._scale(cosine), rows, self.weighting, allowed, loops).to(x_src.dtype)
         return edge_index, weight.squeeze(-1) if self.heads == 1 else weight
 
     def edge_update(self, unit_i: Tensor, unit_j: Tensor) -> Tensor:
@@ -237,56 +250,82 @@ class CosineAdjacency(MessagePassing):
         """
         bipartite = self._check_bipartite(x)
         unit_src, unit_dst = self._dense_directions(x)
-        with full_precision(unit_src.device):
-            cosine = unit_dst @ unit_src.transpose(-1, -2)
-
-        allowed = dense_support(self.support, mask, group)
-        loops = None
-        if self.add_self_loops:
-            loops = torch.eye(cosine.size(-1), dtype=torch.bool, device=cosine.device)
-            loops = loops if mask is None else loops & valid_entries(mask)
-        weight = self._weigh(cosine, DenseRows(bipartite), allowed, loops).to(as_pair(x)[0].dtype)
+        query = self._scale(unit_dst)
+        weight = adjacency_matrix(query, unit_src, self.weighting, bipartite, mask, group)
+        weight = weight.to(as_pair(x)[0].dtype)
         return weight.squeeze(1) if self.heads == 1 else weight
 
-    def propagate_dense(
+    def matmul(
         self,
         x: Tensor | Pair,
         h: Tensor,
         mask: Tensor | Pair | None = None,
         group: Tensor | Pair | None = None,
-    ) -> Tensor:
+        *,
+        batch: Tensor | Pair | None = None,
+        batch_size: int | None = None,
+        backend: str = "auto",
+        return_sparsity: bool = False,
+        sparsity_rows: int | None = None,
+    ) -> Tensor | Pair:
         r"""Product :math:`\mathbf{A} \mathbf{H}` of the adjacency of `x` with other values.
 
-        Where the weights are linear in the cosines (activation ``"none"`` or ``"shift"`` and no
-        other option), it is computed as :math:`\mathbf{P} (\mathbf{P}^{\top} \mathbf{H})`, whose
-        memory grows with the number of nodes and not with its square.
+        The back ends give the same numbers and gradients; ``"auto"`` takes the one that is
+        expected to be fastest:
+
+        - ``"edge"``: message passing along all edges; :math:`O(N^2 F)` memory.
+        - ``"dense"``: a batched product with the matrices; :math:`O(N^2)` memory.
+        - ``"blocked"``: tile by tile, made again for the gradient; :math:`O(N)` memory.
+        - ``"lowrank"``: :math:`\mathbf{P} (\mathbf{P}^{\top} \mathbf{H})`; :math:`O(N)` memory and
+          time. For weights linear in the cosines only: ``"none"`` or ``"shift"`` on full support
+          without top-k and threshold; normalised or with sparsity, ``"shift"`` with a fixed
+          temperature of at least 1, which makes no weight negative.
 
         Args:
-            x: Nodes, as for :meth:`dense`.
-            h: Values of the sending nodes, :math:`(B, N_{src}, F)`.
-            mask: As for :meth:`dense`.
-            group: As for :meth:`dense`.
+            x: Nodes as for :meth:`dense`, or flat as for :meth:`forward`.
+            h: Values of the sending nodes, :math:`(B, N_{src}, F)` or :math:`(N_{src}, F)`.
+            mask: As for :meth:`dense`; not for flat nodes.
+            group: As for :meth:`dense` or :meth:`forward`.
+            batch: As for :meth:`forward`, for flat nodes; at most an eighth is padded.
+            batch_size: As for :meth:`forward`.
+            backend: Name of the back end.
+            return_sparsity: Return the mean of :math:`|A_{ij}|` over all node pairs inside the
+                graphs (the L1 loss of the paper) as well.
+            sparsity_rows: Estimate that mean, without bias, from so many random rows of each graph.
 
         Returns:
-            The products :math:`(B, N_{dst}, F)`, or :math:`(B, H, N_{dst}, F)` with several heads.
-        """
-        if not self._is_linear():
-            adjacency = self.dense(x, mask, group)
-            return adjacency @ (h if self.heads == 1 else h.unsqueeze(1))
+            The products, shaped as `h` for one head, else :math:`(B, H, N_{dst}, F)` or
+            :math:`(N_{dst}, H, F)`; with `return_sparsity` a pair of these and the mean.
 
-        unit_src, unit_dst = self._dense_directions(x)
-        values = h.unsqueeze(1).to(unit_src.dtype)
-        if mask is not None:
-            mask_src, mask_dst = as_pair(mask)
-            values = values.masked_fill(~mask_src[:, None, :, None], 0.0)
-        with full_precision(unit_src.device):
-            out = self._scale(unit_dst @ (unit_src.transpose(-1, -2) @ values))
-        if self.activation == "shift":
-            out = (out + values.sum(dim=-2, keepdim=True)) / 2
-        if mask is not None:
-            out = out.masked_fill(~mask_dst[:, None, :, None], 0.0)
+        Raises:
+            ValueError: If the back end is unknown or cannot give this product, shapes do not fit
+                each other, or `group` is needed and missing.
+        """
+        bipartite = self._check_bipartite(x)
+        nodes = as_pair(x)
+        check_product(nodes, h, mask, batch, batch_size, backend)
+        steepness = None if self.learn_temperature else 1 / self.temperature
+        options = ProductOptions(
+            self.weighting, steepness, bipartite, backend, return_sparsity, sparsity_rows
+        )
+        if nodes[0].dim() == 3:
+            pairs = count_pairs(*nodes, mask)
+            if backend == "edge":
+                out, total = edge_product_of_batch(self, x, h, mask, group)
+            else:
+                key, query = self._dense_directions(x)
+                out, total = batch_product(self._scale(query), key, h, options, mask, group)
+        else:
+            sizes = graph_sizes((nodes[0].size(0), nodes[1].size(0)), batch, batch_size)
+            pairs = sum(s * t for s, t in zip(*sizes, strict=True))
+            if backend == "edge":
+                out, total = edge_product(self, x, h, None, batch, batch_size, group)
+            else:
+                key, query = self._directions(x)
+                out, total = ragged_product(self._scale(query), key, h, sizes, options, group)
         out = out.to(h.dtype)
-        return out.squeeze(1) if self.heads == 1 else out
+        out = out.squeeze(1) if self.heads == 1 else out
+        return (out, total / (pairs * self.heads)) if return_sparsity else out
 
     def _directions(self, x: Tensor | Pair) -> Pair:
         """Unit vectors of sending and receiving nodes, (..., heads, channels)."""
@@ -312,28 +351,7 @@ class CosineAdjacency(MessagePassing):
     def _scale(self, cosine: Tensor) -> Tensor:
         if self.log_temperature is not None:
             return cosine * (-self.log_temperature.to(cosine.dtype)).exp()
-        return cosine / self.temperature
-
-    def _weigh(
-        self, cosine: Tensor, rows: AdjacencyRows, allowed: Tensor | None, loops: Tensor | None
-    ) -> Tensor:
-        """Turn cosines into weights, the same way in both back ends."""
-        return weigh(
-            self._scale(cosine),
-            rows,
-            allowed,
-            loops,
-            activation=self.activation,
-            normalization=self.normalization,
-            top_k=self.top_k,
-            threshold=self.threshold,
-            eps=self.eps,
-        )
-
-    def _is_linear(self) -> bool:
-        complete = self.support == "all" and self.top_k is None and self.threshold is None
-        unscaled = self.activation in ("none", "shift") and self.normalization == "none"
-        return complete and unscaled and not self.add_self_loops
+        return cosine if self.temperature == 1 else cosine / self.temperature
 
     def _check_bipartite(self, x: Tensor | Pair) -> bool:
         bipartite = not isinstance(x, Tensor)

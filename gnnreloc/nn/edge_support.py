@@ -59,7 +59,8 @@ def dense_support(
         return allowed
     group_src, group_dst = _groups(support, group)
     supported = _supported(support, group_dst.unsqueeze(-1), group_src.unsqueeze(-2))
-    supported = supported.view(-1, 1, *supported.shape[-2:])
+    supported = supported if supported.dim() == 3 else supported.unsqueeze(0)
+    supported = supported.unsqueeze(1)
     return supported if allowed is None else allowed & supported
 
 

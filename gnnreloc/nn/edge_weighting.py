@@ -4,80 +4,98 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gnnreloc.nn.adjacency_rows import AdjacencyRows
+from gnnreloc.nn.edge_support import SUPPORTS
 
 ACTIVATIONS = ("none", "relu", "shift", "softmax")
 NORMALIZATIONS = ("none", "row", "sym")
 
 
-def check_weighting(activation: str, normalization: str, top_k: int | None) -> None:
-    """Check the options of :func:`weigh`.
+class Weighting(NamedTuple):
+    """How the scores of a row become its weights, in the order of application.
+
+    Attributes:
+        activation: ``"none"``, ``"relu"``, ``"shift"`` for (1 + s) / 2, or ``"softmax"``.
+        support: Node pairs that may have a weight: ``"all"``, ``"cross"`` or ``"intra"``.
+        top_k: Number of entries to keep in each row.
+        threshold: Least activated score to keep; with the softmax the least score.
+        add_self_loops: Set the diagonal to 1; with the softmax let it take part.
+        normalization: ``"none"``, ``"row"`` or ``"sym"``.
+        eps: Sum of absolute weights up to which a row counts as 0.
+    """
+
+    activation: str = "none"
+    support: str = "all"
+    top_k: int | None = None
+    threshold: float | None = None
+    add_self_loops: bool = False
+    normalization: str = "none"
+    eps: float = 1e-8
+
+
+def check_weighting(weighting: Weighting) -> None:
+    """Check options.
 
     Args:
-        activation: As for :func:`weigh`.
-        normalization: As for :func:`weigh`.
-        top_k: As for :func:`weigh`.
+        weighting: How scores become weights.
 
     Raises:
         ValueError: If an option is unknown, out of range or does not go with another.
     """
-    for name, value, choices in (
-        ("activation", activation, ACTIVATIONS),
-        ("normalization", normalization, NORMALIZATIONS),
+    for name, choices in (
+        ("activation", ACTIVATIONS),
+        ("support", SUPPORTS),
+        ("normalization", NORMALIZATIONS),
     ):
+        value = getattr(weighting, name)
         if value not in choices:
             raise ValueError(f"'{name}' must be one of {', '.join(choices)} (got '{value}')")
-    if activation == "softmax" and normalization != "none":
+    if weighting.activation == "softmax" and weighting.normalization != "none":
         raise ValueError(
             f"'softmax' rows are normalized already: 'normalization' must be 'none' "
-            f"(got '{normalization}')"
+            f"(got '{weighting.normalization}')"
         )
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"'top_k' must be at least 1 (got {top_k})")
+    if weighting.top_k is not None and weighting.top_k < 1:
+        raise ValueError(f"'top_k' must be at least 1 (got {weighting.top_k})")
+    if not weighting.eps > 0:
+        raise ValueError(f"'eps' must be positive (got {weighting.eps})")
 
 
 def weigh(
     score: Tensor,
     rows: AdjacencyRows,
+    weighting: Weighting,
     allowed: Tensor | None = None,
     loops: Tensor | None = None,
-    *,
-    activation: str = "none",
-    normalization: str = "none",
-    top_k: int | None = None,
-    threshold: float | None = None,
-    eps: float = 1e-8,
 ) -> Tensor:
     """Turn scores into weights: activation, selection of entries, self-loops, normalization.
 
     Args:
         score: Similarity of each entry.
         rows: How entries form rows.
+        weighting: What is done to them; of the support and the self-loops it is the next two
+            arguments that count.
         allowed: True for the entries that may have a weight, all by default.
         loops: True for the entries of the diagonal that are to be self-loops, none by default.
-        activation: ``"none"``, ``"relu"``, ``"shift"`` or ``"softmax"``.
-        normalization: ``"none"``, ``"row"`` or ``"sym"``.
-        top_k: Number of entries to keep in each row.
-        threshold: Least activated score to keep.
-        eps: Sum of absolute weights up to which a row counts as 0.
 
     Returns:
         The weights, exactly 0 for entries that are not kept.
     """
-    weight = _activate(score, activation)
-    keep = _select(weight, rows, allowed, top_k, threshold)
-    if activation == "softmax":
+    weight = _activate(score, weighting.activation)
+    keep = _select(weight, rows, allowed, weighting.top_k, weighting.threshold)
+    if weighting.activation == "softmax":
         keep = keep if keep is None or loops is None else keep | loops
         return _masked_softmax(weight, rows, keep)
     if keep is not None:
         weight = torch.where(keep, weight, 0.0)
     if loops is not None:
         weight = weight.masked_fill(loops, 1.0)
-    return _normalize(weight, rows, normalization, eps)
+    return _normalize(weight, rows, weighting.normalization, weighting.eps)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:

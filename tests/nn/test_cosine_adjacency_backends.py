@@ -239,11 +239,11 @@ def test_gradcheck(activation: str, normalization: str, top_k: int | None) -> No
 
 
 class Product(torch.nn.Module):
-    """A module whose call is `propagate_dense`, for one graph."""
+    """A module whose call is `matmul`, for one graph."""
 
     def __init__(self, layer: CosineAdjacency) -> None:
         super().__init__()
         self.layer = layer
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
-        return self.layer.propagate_dense(x.unsqueeze(0), h.unsqueeze(0))
+        return self.layer.matmul(x.unsqueeze(0), h.unsqueeze(0))

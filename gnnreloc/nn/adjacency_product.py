@@ -1,0 +1,330 @@
+r"""Products :math:`\mathbf{A} \mathbf{H}` of learned adjacency matrices by one of the back ends."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gnnreloc.nn.adjacency_rows import DenseRows
+from gnnreloc.nn.edge_support import Pair, as_pair, dense_support, valid_entries
+from gnnreloc.nn.edge_weighting import Weighting, full_precision, weigh
+from gnnreloc.nn.nearest_columns import nearest_product
+from gnnreloc.nn.row_product import Operands, is_linear, linear_sums, row_product, tiled_sums
+from gnnreloc.nn.size_buckets import size_buckets
+
+BACKENDS = ("auto", "edge", "dense", "lowrank", "blocked")
+#: Matrix entries up to which building the matrices is faster than not building them.
+DENSE_AREA = 1 << 21
+
+
+class ProductOptions(NamedTuple):
+    r"""What a product is to be, beside its operands.
+
+    Attributes:
+        weighting: How cosines become weights.
+        steepness: :math:`1 / \tau`, or None where it is trained.
+        bipartite: Whether receiving and sending nodes are different ones.
+        backend: ``"auto"``, ``"dense"``, ``"lowrank"`` or ``"blocked"``.
+        sparsity: Whether the sum of :math:`|\mathbf{A}|` is needed.
+        sparsity_rows: Number of rows from which it is estimated; None for all.
+    """
+
+    weighting: Weighting
+    steepness: float | None
+    bipartite: bool
+    backend: str
+    sparsity: bool
+    sparsity_rows: int | None
+
+
+def check_product(
+    nodes: Pair,
+    h: Tensor,
+    mask: Tensor | Pair | None,
+    batch: Tensor | Pair | None,
+    batch_size: int | None,
+    backend: str,
+) -> None:
+    """Check what a product is asked for.
+
+    Args:
+        nodes: Sending and receiving nodes, both :math:`(N, C)` or :math:`(B, N, C)`.
+        h: Values of the sending nodes.
+        mask: Goes with :math:`(B, N, C)` only.
+        batch: Goes with :math:`(N, C)` only.
+        batch_size: Goes with :math:`(N, C)` only.
+        backend: Name of the back end.
+
+    Raises:
+        ValueError: If something does not fit.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"'backend' must be one of {', '.join(BACKENDS)} (got '{backend}')")
+    x_src, x_dst = nodes
+    if x_src.dim() not in (2, 3) or x_dst.dim() != x_src.dim():
+        found = f"{list(x_src.shape)} and {list(x_dst.shape)}"
+        raise ValueError(f"Expected nodes of shape [N, C] or [B, N, C] (got {found})")
+    if h.dim() != x_src.dim() or h.shape[:-1] != x_src.shape[:-1]:
+        raise ValueError(
+            f"'h' needs one row for each sending node: nodes {list(x_src.shape)}, "
+            f"'h' {list(h.shape)}"
+        )
+    if x_src.dim() == 3 and not (batch is None and batch_size is None):
+        raise ValueError("'batch' and 'batch_size' are for nodes of shape [N, C], not [B, N, C]")
+    if x_src.dim() == 2 and mask is not None:
+        raise ValueError("'mask' is for nodes of shape [B, N, C]; flat nodes take 'batch'")
+
+
+def adjacency_matrix(
+    query: Tensor,
+    key: Tensor,
+    weighting: Weighting,
+    bipartite: bool,
+    mask: Tensor | Pair | None = None,
+    group: Tensor | Pair | None = None,
+) -> Tensor:
+    r"""The matrices themselves.
+
+    Args:
+        query: Directions of the receiving nodes by the temperature :math:`(B, H, n, d)`.
+        key: Directions of the sending nodes :math:`(B, H, m, d)`.
+        weighting: How cosines become weights.
+        bipartite: Whether receiving and sending nodes are different ones.
+        mask: False for padding :math:`(B, n)`, or a pair.
+        group: Group of each node :math:`(n)` or :math:`(B, n)`, or a pair.
+
+    Returns:
+        Adjacency matrices :math:`(B, H, n, m)`.
+    """
+    with full_precision(query.device):
+        score = query @ key.transpose(-1, -2)
+    allowed = dense_support(weighting.support, mask, group)
+    loops = None
+    if weighting.add_self_loops:
+        loops = torch.eye(score.size(-1), dtype=torch.bool, device=score.device)
+        loops = loops if mask is None else loops & valid_entries(mask)
+    return weigh(score, DenseRows(bipartite), weighting, allowed, loops)
+
+
+def batch_product(
+    query: Tensor,
+    key: Tensor,
+    h: Tensor,
+    options: ProductOptions,
+    mask: Tensor | Pair | None = None,
+    group: Tensor | Pair | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Products of a batch of graphs.
+
+    Args:
+        query: As for :func:`adjacency_matrix`.
+        key: As for :func:`adjacency_matrix`.
+        h: Values of the sending nodes :math:`(B, m, F)`.
+        options: What the product is to be.
+        mask: As for :func:`adjacency_matrix`.
+        group: As for :func:`adjacency_matrix`.
+
+    Returns:
+        The products :math:`(B, H, n, F)`, and the sum of :math:`|\mathbf{A}|` over all graphs and
+        heads, which is 0 unless asked for.
+
+    Raises:
+        ValueError: If the back end cannot give this product.
+    """
+    weighting, sparsity, rows = options.weighting, options.sparsity, options.sparsity_rows
+    sampled = sparsity and rows is not None and rows < query.size(-2)
+    if sampled:
+        _check_sampling(weighting, rows)
+        options = options._replace(sparsity=False)
+    backend = choose_backend(query, key, h, options)
+    if 0 in (*query.shape[:3], key.size(2)):
+        return query.new_zeros(*query.shape[:3], h.size(-1)), query.new_zeros(())
+    if backend == "dense":
+        matrix = adjacency_matrix(query, key, weighting, options.bipartite, mask, group)
+        with full_precision(query.device):
+            out = matrix @ h.unsqueeze(1).to(matrix.dtype)
+        total = matrix.abs().sum() if options.sparsity else out.new_zeros(())
+    else:
+        operands = _operands(query, key, h, options, mask, group)
+        if weighting.top_k is not None and backend == "blocked":
+            out, totals = nearest_product(*operands, weighting)
+        else:
+            sums = linear_sums if backend == "lowrank" else tiled_sums
+            out, totals = row_product(operands, weighting, sums, sparsity=options.sparsity)
+        out, total = out.view(*query.shape[:3], -1), totals.sum()
+    if sampled and rows is not None:
+        operands = _operands(query, key, h[..., :1], options, mask, group)
+        total = _sampled_total(operands, weighting, rows)
+    return out, total
+
+
+def ragged_product(
+    query: Tensor,
+    key: Tensor,
+    h: Tensor,
+    sizes: tuple[list[int], list[int]],
+    options: ProductOptions,
+    group: Tensor | Pair | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Products of graphs whose nodes stand one after the other.
+
+    Args:
+        query: Directions of the receiving nodes by the temperature :math:`(N_{dst}, H, d)`.
+        key: Directions of the sending nodes :math:`(N_{src}, H, d)`.
+        h: Their values :math:`(N_{src}, F)`.
+        sizes: Number of sending and of receiving nodes of each graph.
+        options: What the product is to be.
+        group: Group of each node :math:`(N)`, or a pair.
+
+    Returns:
+        The products :math:`(N_{dst}, H, F)`, and the sum of :math:`|\mathbf{A}|` over all graphs
+        and heads, which is 0 unless asked for.
+    """
+    if len(set(sizes[0])) <= 1 and len(set(sizes[1])) <= 1:
+        graphs = len(sizes[0])
+        columns, rows = sizes[0][0], sizes[1][0]
+        own = query.view(graphs, rows, *query.shape[1:]).transpose(1, 2)
+        other = key.view(graphs, columns, *key.shape[1:]).transpose(1, 2)
+        groups: Tensor | Pair | None = None
+        if group is not None:
+            sending, receiving = as_pair(group)
+            groups = (sending.view(graphs, columns), receiving.view(graphs, rows))
+        values = h.view(graphs, columns, h.size(-1))
+        out, total = batch_product(own, other, values, options, group=groups)
+        return out.transpose(1, 2).flatten(0, 1), total
+
+    out = query.new_zeros(*query.shape[:2], h.size(-1))
+    total = out.new_zeros(())
+    for bucket in size_buckets(*sizes, query.device):
+        own = query[bucket.targets].transpose(1, 2)
+        other = key[bucket.sources].transpose(1, 2)
+        mask = groups = None
+        if bucket.source_mask is not None and bucket.target_mask is not None:
+            mask = (bucket.source_mask, bucket.target_mask)
+        if group is not None:
+            sending, receiving = as_pair(group)
+            groups = (sending[bucket.sources], receiving[bucket.targets])
+        part, part_total = batch_product(own, other, h[bucket.sources], options, mask, groups)
+        received, targets = part.transpose(1, 2).flatten(0, 1), bucket.targets.flatten()
+        if bucket.target_mask is not None:
+            kept = bucket.target_mask.flatten()
+            received, targets = received[kept], targets[kept]
+        out = out.index_copy(0, targets, received)
+        total = total + part_total
+    return out, total
+
+
+def count_pairs(x_src: Tensor, x_dst: Tensor, mask: Tensor | Pair | None) -> Tensor | int:
+    """Number of node pairs of a batch of graphs, without those of padding.
+
+    Args:
+        x_src: Sending nodes :math:`(B, m, C)`.
+        x_dst: Receiving nodes :math:`(B, n, C)`.
+        mask: As for :func:`adjacency_matrix`.
+    """
+    if mask is None:
+        return x_dst.size(0) * x_dst.size(1) * x_src.size(1)
+    mask_src, mask_dst = as_pair(mask)
+    return (mask_src.sum(dim=-1) * mask_dst.sum(dim=-1)).sum()
+
+
+def choose_backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOptions) -> str:
+    """The back end to be used: the one asked for, or the one that is expected to be fastest.
+
+    Args:
+        query: As for :func:`batch_product`.
+        key: As for :func:`batch_product`.
+        h: As for :func:`batch_product`.
+        options: What the product is to be.
+
+    Raises:
+        ValueError: If the back end asked for cannot give the product.
+    """
+    linear = is_linear(options.weighting, options.steepness, sparsity=options.sparsity)
+    if options.backend == "lowrank" and not linear:
+        raise ValueError(
+            "The back end 'lowrank' needs weights that are linear in the cosines (got "
+            f"{options.weighting}{', with the sparsity' if options.sparsity else ''})"
+        )
+    if options.backend != "auto":
+        return options.backend
+    rows, columns, width, values = query.size(-2), key.size(-2), key.size(-1), h.size(-1)
+    area = query.size(0) * query.size(1) * rows * columns
+    if linear and (rows + columns) * width * values < rows * columns * (width + values):
+        return "lowrank"
+    return "dense" if area <= DENSE_AREA else "blocked"
+
+
+def _operands(
+    query: Tensor,
+    key: Tensor,
+    h: Tensor,
+    options: ProductOptions,
+    mask: Tensor | Pair | None,
+    group: Tensor | Pair | None,
+) -> Operands:
+    """Count graphs and heads together."""
+    graphs, heads = query.shape[:2]
+    value = h.to(key.dtype).unsqueeze(1).expand(-1, heads, -1, -1)
+    lengths = (query.size(2), key.size(2))
+    codes = _node_codes(lengths, options.weighting.support, mask, group, query.device)
+    query_code, key_code = (
+        c if c is None else c.expand(graphs, -1).repeat_interleave(heads, dim=0) for c in codes
+    )
+    return Operands(
+        query.flatten(0, 1),
+        key.flatten(0, 1),
+        value.flatten(0, 1),
+        query_code,
+        key_code,
+        options.bipartite,
+    )
+
+
+def _node_codes(
+    lengths: tuple[int, int],
+    support: str,
+    mask: Tensor | Pair | None,
+    group: Tensor | Pair | None,
+    device: torch.device,
+) -> list[Tensor | None]:
+    """Number the groups of receiving and of sending nodes, with -1 for padding."""
+    if support == "all":
+        codes = [torch.zeros(1, n, dtype=torch.int32, device=device) for n in lengths]
+    elif group is None:
+        raise ValueError(f"The support '{support}' needs the 'group' of each node")
+    else:
+        sending, receiving = as_pair(group)
+        codes = [receiving.int(), sending.int()]
+        if not sending.dtype == receiving.dtype == torch.bool:
+            flat = torch.cat([receiving.flatten(), sending.flatten()])
+            number = flat.unique(return_inverse=True)[1].int()
+            parts = number.split([receiving.numel(), sending.numel()])
+            codes = [parts[0].view(receiving.shape), parts[1].view(sending.shape)]
+        codes = [code if code.dim() == 2 else code.unsqueeze(0) for code in codes]
+    if mask is not None:
+        masks = as_pair(mask)[::-1]
+        return [torch.where(m, code, -1) for m, code in zip(masks, codes, strict=True)]
+    return [None, None] if support == "all" else list(codes)
+
+
+def _check_sampling(weighting: Weighting, rows: int | None) -> None:
+    if rows is not None and rows < 1:
+        raise ValueError(f"'sparsity_rows' must be at least 1 (got {rows})")
+    if weighting.add_self_loops or weighting.top_k is not None:
+        raise ValueError("'sparsity_rows' goes with neither 'top_k' nor 'add_self_loops'")
+    if weighting.normalization == "sym":
+        raise ValueError("'sparsity_rows' does not go with normalization 'sym'")
+
+
+def _sampled_total(operands: Operands, weighting: Weighting, rows: int) -> Tensor:
+    r"""Unbiased estimate of the sum of :math:`|\mathbf{A}|` from some of its rows."""
+    n = operands.query.size(1)
+    chosen = torch.randperm(n, device=operands.query.device)[:rows]
+    code = operands.query_code
+    part = operands._replace(
+        query=operands.query[:, chosen], query_code=None if code is None else code[:, chosen]
+    )
+    return row_product(part, weighting, tiled_sums, sparsity=True)[1].sum() * (n / rows)

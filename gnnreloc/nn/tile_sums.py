@@ -1,0 +1,131 @@
+r"""Sums over the rows of an adjacency matrix that is never built, tile by tile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnreloc.nn.edge_weighting import full_precision
+from gnnreloc.nn.tile_loop import TileRule, loop_backward, loop_forward
+
+_EVERYTHING = TileRule()
+
+
+def tile_sums(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_code: Tensor | None = None,
+    key_code: Tensor | None = None,
+    rule: TileRule = _EVERYTHING,
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Sum values by weights :math:`f(\mathbf{Q} \mathbf{K}^{\top})` without building these.
+
+    The products of the blocked back end of :class:`~gnnreloc.nn.CosineAdjacency` rest on this one:
+
+    .. math::
+        s_{ij} = \mathbf{q}_i^{\top} \mathbf{k}_j, \qquad w_{ij} = f(s_{ij}), \qquad
+        \mathbf{o}_i = \sum_j w_{ij} \mathbf{v}_j, \qquad r_i = \sum_j |w_{ij}| .
+
+    A tile of :math:`w` is made, used and forgotten while it lies in the cache; the backward pass
+    makes it again, so that memory grows with the number of nodes and not with its square. The
+    exponential is taken relative to the largest score of the row so far, and the sums are rescaled
+    when a larger one comes up (the online softmax of Milakov and Gimelshein, 2018), as in
+    FlashAttention (Dao et al., 2022).
+
+    Differentiable once, in `query`, `key` and `value`. One node for autograd and
+    :func:`torch.compile`.
+
+    Args:
+        query: Row vectors :math:`(G, n, d)`.
+        key: Column vectors :math:`(G, m, d)`.
+        value: Values of the columns :math:`(G, m, f)`.
+        query_code: Group of each row :math:`(G, n)`, negative for padding; needed unless the
+            support is ``"all"`` and nothing is padded.
+        key_code: The same of each column :math:`(G, m)`; both or none.
+        rule: How scores become weights.
+
+    Returns:
+        The sums :math:`(G, n, f)`, the row sums of absolute weights :math:`(G, n)`, and the offset
+        :math:`(G, n)` that was subtracted from the scores before the exponential (0 where there
+        was none, or the row is empty). It has no gradient: sums divided by row sums do not depend
+        on it.
+    """
+    with full_precision(query.device):
+        sums, sizes, offset = _forward(query, key, value, query_code, key_code, *rule)
+    return sums, sizes, offset
+
+
+_ARGUMENTS = (
+    "Tensor query, Tensor key, Tensor value, Tensor? query_code, Tensor? key_code, "
+    "str activation, str support, float? threshold, bool skip_diagonal, bool absolute"
+)
+
+
+@torch.library.custom_op(
+    "gnnreloc::tile_sums", mutates_args=(), schema=f"({_ARGUMENTS}) -> (Tensor, Tensor, Tensor)"
+)
+def _forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_code: Tensor | None,
+    key_code: Tensor | None,
+    *rule: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return loop_forward(query, key, value, (query_code, key_code), TileRule(*rule))
+
+
+@torch.library.custom_op(
+    "gnnreloc::tile_sums_backward",
+    mutates_args=(),
+    schema=f"(Tensor? grad_sums, Tensor? grad_sizes, Tensor offset, {_ARGUMENTS}) "
+    "-> (Tensor, Tensor, Tensor)",
+)
+def _backward(
+    grad_sums: Tensor | None,
+    grad_sizes: Tensor | None,
+    offset: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_code: Tensor | None,
+    key_code: Tensor | None,
+    *rule: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    if grad_sums is None:
+        grad_sums = value.new_zeros(*query.shape[:2], value.size(-1))
+    codes = (query_code, key_code)
+    return loop_backward(grad_sums, grad_sizes, offset, query, key, value, codes, TileRule(*rule))
+
+
+@_forward.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    rows = query.new_empty(query.shape[:2])
+    return query.new_empty(*query.shape[:2], value.size(-1)), rows, torch.empty_like(rows)
+
+
+@_backward.register_fake
+def _(
+    _sums: Any, _sizes: Any, _offset: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs[:5], output[2])
+    ctx.rule = inputs[5:]
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
+
+
+def _derive(ctx: Any, grad_sums: Tensor | None, grad_sizes: Tensor | None, _: None) -> Any:
+    *inputs, offset = ctx.saved_tensors
+    with full_precision(offset.device):
+        grads = _backward(grad_sums, grad_sizes, offset, *inputs, *ctx.rule)
+    return *grads, *(None for _ in range(2 + len(ctx.rule)))
+
+
+_forward.register_autograd(_derive, setup_context=_remember)
