@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
+
+if not torch.cuda.is_available():
+    # Kernels then run in Triton's interpreter; what is imported below may import Triton.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from gnnreloc.data import Corpus, temporal_iou
 from gnnreloc.datasets import synthetic

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from gnnreloc.nn.adjacency_rows import DenseRows
+from gnnreloc.nn.backend_choice import Size, choose_backend
 from gnnreloc.nn.edge_support import Pair, as_pair, dense_support, valid_entries
 from gnnreloc.nn.edge_weighting import Weighting, full_precision, weigh
 from gnnreloc.nn.nearest_columns import nearest_product
 from gnnreloc.nn.row_product import Operands, is_linear, linear_sums, row_product, tiled_sums
 from gnnreloc.nn.size_buckets import size_buckets
+from gnnreloc.nn.tile_sums import working_dtype
 
 BACKENDS = ("auto", "edge", "dense", "lowrank", "blocked")
-#: Matrix entries up to which building the matrices is faster than not building them.
-DENSE_AREA = 1 << 21
 
 
 class ProductOptions(NamedTuple):
@@ -138,7 +138,7 @@ def batch_product(
     if sampled:
         _check_sampling(weighting, rows)
         options = options._replace(sparsity=False)
-    backend = choose_backend(query, key, h, options)
+    backend = _backend(query, key, h, options)
     if 0 in (*query.shape[:3], key.size(2)):
         return query.new_zeros(*query.shape[:3], h.size(-1)), query.new_zeros(())
     if backend == "dense":
@@ -152,6 +152,8 @@ def batch_product(
             out, totals = nearest_product(*operands, weighting)
         else:
             sums = linear_sums if backend == "lowrank" else tiled_sums
+            if sums is tiled_sums:
+                operands = _in_working_dtype(operands, h)
             out, totals = row_product(operands, weighting, sums, sparsity=options.sparsity)
         out, total = out.view(*query.shape[:3], -1), totals.sum()
     if sampled and rows is not None:
@@ -230,18 +232,8 @@ def count_pairs(x_src: Tensor, x_dst: Tensor, mask: Tensor | Pair | None) -> Ten
     return (mask_src.sum(dim=-1) * mask_dst.sum(dim=-1)).sum()
 
 
-def choose_backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOptions) -> str:
-    """The back end to be used: the one asked for, or the one that is expected to be fastest.
-
-    Args:
-        query: As for :func:`batch_product`.
-        key: As for :func:`batch_product`.
-        h: As for :func:`batch_product`.
-        options: What the product is to be.
-
-    Raises:
-        ValueError: If the back end asked for cannot give the product.
-    """
+def _backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOptions) -> str:
+    """The back end asked for, or the one that is expected to be fastest."""
     linear = is_linear(options.weighting, options.steepness, sparsity=options.sparsity)
     if options.backend == "lowrank" and not linear:
         raise ValueError(
@@ -250,11 +242,12 @@ def choose_backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOption
         )
     if options.backend != "auto":
         return options.backend
-    rows, columns, width, values = query.size(-2), key.size(-2), key.size(-1), h.size(-1)
-    area = query.size(0) * query.size(1) * rows * columns
-    if linear and (rows + columns) * width * values < rows * columns * (width + values):
-        return "lowrank"
-    return "dense" if area <= DENSE_AREA else "blocked"
+    training = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, h))
+    graphs = query.size(0) * query.size(1)
+    size = Size(graphs, query.size(2), key.size(2), key.size(3), h.size(2))
+    return choose_backend(
+        size, options.weighting, linear=linear, bipartite=options.bipartite, training=training
+    )
 
 
 def _operands(
@@ -281,6 +274,15 @@ def _operands(
         key_code,
         options.bipartite,
     )
+
+
+def _in_working_dtype(operands: Operands, h: Tensor) -> Operands:
+    """Values in half precision are multiplied in half precision where the fused kernels do so."""
+    dtype = working_dtype(h.device, h.dtype)
+    if dtype == operands.value.dtype or dtype not in (torch.float16, torch.bfloat16):
+        return operands
+    query, key, value = (tensor.to(dtype) for tensor in operands[:3])
+    return operands._replace(query=query, key=key, value=value)
 
 
 def _node_codes(

@@ -43,8 +43,12 @@ class DenseRows:
 
     def top_k(self, score: Tensor, k: int) -> Tensor:
         """Mark the `k` largest scores of each row; of equal scores the lowest column wins."""
-        order = score.argsort(dim=-1, descending=True, stable=True)[..., :k]
-        return torch.zeros_like(score, dtype=torch.bool).scatter(-1, order, True)
+        if k >= score.size(-1):
+            return torch.ones_like(score, dtype=torch.bool)
+        least = score.topk(k, dim=-1).values[..., -1:]
+        above, tied = score > least, score == least
+        room = k - above.sum(dim=-1, keepdim=True)
+        return above | (tied & (tied.cumsum(dim=-1) <= room))
 
     def softmax(self, score: Tensor) -> Tensor:
         """Softmax over the entries of each row."""

@@ -20,7 +20,7 @@ from gnnreloc.nn.adjacency_rows import EdgeRows
 from gnnreloc.nn.block_edges import block_edges, graph_sizes
 from gnnreloc.nn.edge_product import edge_product, edge_product_of_batch
 from gnnreloc.nn.edge_support import Pair, as_pair, edge_support
-from gnnreloc.nn.edge_weighting import Weighting, check_weighting, inverse_root, weigh
+from gnnreloc.nn.edge_weighting import Weighting, check_weighting, weigh
 
 
 class CosineAdjacency(MessagePassing):
@@ -338,7 +338,8 @@ class CosineAdjacency(MessagePassing):
         h: Tensor = x if self.phi is None else self.phi(x)
         h = h.view(*h.shape[:-1], self.heads, h.size(-1) // self.heads)
         h = h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
-        return h * inverse_root(h.square().sum(dim=-1, keepdim=True), self.eps**2)
+        length = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
+        return h / torch.where(length > self.eps, length, torch.inf)
 
     def _dense_directions(self, x: Tensor | Pair) -> Pair:
         """Unit vectors of sending and receiving nodes, (graphs, heads, nodes, channels)."""

@@ -33,7 +33,7 @@ def tile_sums(
     makes it again, so that memory grows with the number of nodes and not with its square. The
     exponential is taken relative to the largest score of the row so far, and the sums are rescaled
     when a larger one comes up (the online softmax of Milakov and Gimelshein, 2018), as in
-    FlashAttention (Dao et al., 2022).
+    FlashAttention (Dao et al., 2022). With Triton on a GPU this is a fused kernel, else a loop.
 
     Differentiable once, in `query`, `key` and `value`. One node for autograd and
     :func:`torch.compile`.
@@ -58,6 +58,30 @@ def tile_sums(
     return sums, sizes, offset
 
 
+def working_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """Type in which tiles are computed for values of a type: half precision on fused kernels only.
+
+    Args:
+        device: Where they are.
+        dtype: Type of the values.
+    """
+    half = dtype in (torch.float16, torch.bfloat16)
+    return torch.float32 if half and not _is_fused(device, dtype, _EVERYTHING) else dtype
+
+
+def _is_fused(device: torch.device, dtype: torch.dtype, rule: TileRule) -> bool:
+    """Whether the Triton kernels run, or the loop over tiles."""
+    if device.type != "cuda" or rule.absolute:
+        return False
+    from gnnreloc.nn.tile_sums_triton import why_unavailable  # Triton takes long to import
+
+    return why_unavailable(device, dtype) is None
+
+
+def _contiguous(*tensors: Any) -> list[Any]:
+    return [tensor if tensor is None else tensor.contiguous() for tensor in tensors]
+
+
 _ARGUMENTS = (
     "Tensor query, Tensor key, Tensor value, Tensor? query_code, Tensor? key_code, "
     "str activation, str support, float? threshold, bool skip_diagonal, bool absolute"
@@ -75,6 +99,10 @@ def _forward(
     key_code: Tensor | None,
     *rule: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    if _is_fused(query.device, query.dtype, TileRule(*rule)):
+        from gnnreloc.nn.tile_sums_triton import tile_sums_forward
+
+        return tile_sums_forward(*_contiguous(query, key, value, query_code, key_code), *rule[:-1])
     return loop_forward(query, key, value, (query_code, key_code), TileRule(*rule))
 
 
@@ -98,13 +126,20 @@ def _backward(
     if grad_sums is None:
         grad_sums = value.new_zeros(*query.shape[:2], value.size(-1))
     codes = (query_code, key_code)
+    if _is_fused(query.device, query.dtype, TileRule(*rule)):
+        from gnnreloc.nn.tile_sums_triton import tile_sums_backward
+
+        grads = _contiguous(grad_sums.to(value.dtype), grad_sizes)
+        inputs = _contiguous(query, key, value, offset, *codes)
+        return tile_sums_backward(*grads, *inputs, *rule[:-1])
     return loop_backward(grad_sums, grad_sizes, offset, query, key, value, codes, TileRule(*rule))
 
 
 @_forward.register_fake
 def _(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    rows = query.new_empty(query.shape[:2])
-    return query.new_empty(*query.shape[:2], value.size(-1)), rows, torch.empty_like(rows)
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    rows = query.new_empty(query.shape[:2], dtype=torch.float32 if half else query.dtype)
+    return value.new_empty(*query.shape[:2], value.size(-1)), rows, torch.empty_like(rows)
 
 
 @_backward.register_fake

@@ -1,0 +1,93 @@
+"""Which back end a product of the learned adjacency is expected to be fastest with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gnnreloc.nn.edge_weighting import Weighting
+
+#: Matrix entries (of all graphs and heads) up to which a matrix stays in the cache of a CPU.
+CACHED = 1 << 21
+#: What a call of an operator costs, in multiplications.
+CALL = 8e6
+
+
+class Size(NamedTuple):
+    """Size of a product.
+
+    Attributes:
+        graphs: Number of graphs times number of heads.
+        rows: Number of receiving nodes of each.
+        columns: Number of sending nodes of each.
+        channels: Width of the directions.
+        values: Width of the values.
+    """
+
+    graphs: int
+    rows: int
+    columns: int
+    channels: int
+    values: int
+
+
+def choose_backend(
+    size: Size, weighting: Weighting, *, linear: bool, bipartite: bool, training: bool
+) -> str:
+    """Choose by a count of multiplications and of passes over the matrix.
+
+    The weights of the counts were measured on a CPU (``benchmarks/adjacency.py``) in units of one
+    multiplication and addition of a large matrix product; the benchmark says how far the choice is
+    from the best back end.
+
+    Args:
+        size: Size of the product.
+        weighting: How cosines become weights.
+        linear: Whether ``"lowrank"`` gives the product.
+        bipartite: Whether rows and columns are different nodes.
+        training: Whether gradients will be taken.
+    """
+    costs = {
+        "dense": _dense(size, weighting, training),
+        "blocked": _blocked(size, weighting, bipartite, training),
+    }
+    if linear:
+        costs["lowrank"] = _lowrank(size, training)
+    return min(costs, key=costs.__getitem__)
+
+
+def _passes(weighting: Weighting) -> int:
+    """Number of passes that mark entries."""
+    return (weighting.support != "all") + (weighting.threshold is not None)
+
+
+def _dense(size: Size, weighting: Weighting, training: bool) -> float:
+    entries = size.graphs * size.rows * size.columns
+    cached = entries <= CACHED
+    steps = 3 if training else 1
+    passes = _passes(weighting) + 2 * weighting.add_self_loops
+    passes += weighting.activation != "none"
+    if weighting.normalization != "none":
+        passes += 1 if cached else 5
+    search = 0 if weighting.top_k is None else 700
+    per_pass = steps * (25 if cached else 75)
+    return entries * (steps * (size.channels + size.values) + per_pass * passes + search)
+
+
+def _blocked(size: Size, weighting: Weighting, bipartite: bool, training: bool) -> float:
+    entries = size.graphs * size.rows * size.columns
+    if weighting.top_k is not None:
+        chosen = size.graphs * size.rows * min(weighting.top_k, size.columns)
+        gathered = chosen * (size.channels + size.values) * (165 if training else 35)
+        return entries * (size.channels + 250) + gathered + CALL * size.graphs
+    products = (size.channels + size.values) * (3.5 if training else 1)
+    sweeps = 1
+    if weighting.normalization == "sym":
+        sweeps += 2 if bipartite else 1
+        products += (sweeps - 1) * (size.channels + 64) * (4 if training else 1)
+    passes = 1 + (weighting.activation == "softmax") + _passes(weighting)
+    return entries * (products + (50 if training else 25) * passes) + CALL * sweeps
+
+
+def _lowrank(size: Size, training: bool) -> float:
+    products = (size.rows + size.columns) * size.channels * size.values
+    return size.graphs * products * (3.6 if training else 1.2) + CALL / 2
