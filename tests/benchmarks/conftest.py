@@ -1,0 +1,50 @@
+"""The benchmark scripts as modules, and how their ``main`` is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+NAMES = (
+    *("adjacency", "adjacency_cases", "common", "loader", "matrix_work", "memory", "plot"),
+    *("record", "training_step"),
+)
+
+Main = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[dict[str, ModuleType]]:
+    """The modules; they are found by their names only while they are loaded."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        yield {name: importlib.import_module(name) for name in NAMES}
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+        for name in NAMES:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def call(scripts: dict[str, ModuleType]) -> Main:
+    """Calls a script as the command line does; its exit status. Threads and seed are put back."""
+
+    def main(name: str, *arguments: object) -> int:
+        threads = torch.get_num_threads()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                scripts[name].main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            torch.set_num_threads(threads)
+        return 0
+
+    return main
