@@ -219,7 +219,7 @@ def ragged_product(
 
 
 def count_pairs(x_src: Tensor, x_dst: Tensor, mask: Tensor | Pair | None) -> Tensor | int:
-    """Number of node pairs of a batch of graphs, without those of padding.
+    """Number of node pairs of a batch of graphs without padding, at least 1: what means divide by.
 
     Args:
         x_src: Sending nodes :math:`(B, m, C)`.
@@ -227,9 +227,9 @@ def count_pairs(x_src: Tensor, x_dst: Tensor, mask: Tensor | Pair | None) -> Ten
         mask: As for :func:`adjacency_matrix`.
     """
     if mask is None:
-        return x_dst.size(0) * x_dst.size(1) * x_src.size(1)
+        return max(1, x_dst.size(0) * x_dst.size(1) * x_src.size(1))
     mask_src, mask_dst = as_pair(mask)
-    return (mask_src.sum(dim=-1) * mask_dst.sum(dim=-1)).sum()
+    return (mask_src.sum(dim=-1) * mask_dst.sum(dim=-1)).sum().clamp(min=1)
 
 
 def _backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOptions) -> str:

@@ -116,10 +116,9 @@ class CosineAdjacency(MessagePassing):
     ) -> None:
         super().__init__(aggr="add", node_dim=0)
         if heads < 1 or (out_channels is None and in_channels % heads != 0):
-            raise ValueError(
-                f"'heads' must be positive and, without 'out_channels', divide 'in_channels' "
-                f"(got {heads} heads and {in_channels} channels)"
-            )
+            found = f"(got {heads} heads and {in_channels} channels)"
+            rule = "'heads' must be positive and, without 'out_channels', divide 'in_channels'"
+            raise ValueError(f"{rule} {found}")
         if not temperature > 0:
             raise ValueError(f"'temperature' must be positive (got {temperature})")
 
@@ -150,15 +149,7 @@ class CosineAdjacency(MessagePassing):
     @property
     def weighting(self) -> Weighting:
         """How cosines become weights."""
-        return Weighting(
-            self.activation,
-            self.support,
-            self.top_k,
-            self.threshold,
-            self.add_self_loops,
-            self.normalization,
-            self.eps,
-        )
+        return Weighting(*(getattr(self, name) for name in Weighting._fields))
 
     def reset_parameters(self) -> None:
         """Reset the projection and the temperature."""
@@ -270,16 +261,16 @@ class CosineAdjacency(MessagePassing):
     ) -> Tensor | Pair:
         r"""Product :math:`\mathbf{A} \mathbf{H}` of the adjacency of `x` with other values.
 
-        The back ends give the same numbers and gradients; ``"auto"`` takes the one that is
-        expected to be fastest:
+        The back ends give the same numbers and gradients; ``"auto"`` takes the fastest, as far as
+        it can be foreseen:
 
         - ``"edge"``: message passing along all edges; :math:`O(N^2 F)` memory.
         - ``"dense"``: a batched product with the matrices; :math:`O(N^2)` memory.
         - ``"blocked"``: tile by tile, made again for the gradient; :math:`O(N)` memory.
         - ``"lowrank"``: :math:`\mathbf{P} (\mathbf{P}^{\top} \mathbf{H})`; :math:`O(N)` memory and
-          time. For weights linear in the cosines only: ``"none"`` or ``"shift"`` on full support
-          without top-k and threshold; normalised or with sparsity, ``"shift"`` with a fixed
-          temperature of at least 1, which makes no weight negative.
+          time. For weights linear in the cosines: ``"none"`` or ``"shift"`` on full support, without
+          top-k and threshold; normalised or with sparsity only ``"shift"`` with a fixed
+          temperature from 1 up, which makes no weight negative.
 
         Args:
             x: Nodes as for :meth:`dense`, or flat as for :meth:`forward`.
@@ -289,9 +280,9 @@ class CosineAdjacency(MessagePassing):
             batch: As for :meth:`forward`, for flat nodes; at most an eighth is padded.
             batch_size: As for :meth:`forward`.
             backend: Name of the back end.
-            return_sparsity: Return the mean of :math:`|A_{ij}|` over all node pairs inside the
-                graphs (the L1 loss of the paper) as well.
-            sparsity_rows: Estimate that mean, without bias, from so many random rows of each graph.
+            return_sparsity: Return the mean of :math:`|A_{ij}|` over the node pairs of all graphs
+                (the L1 loss of the paper) as well.
+            sparsity_rows: Estimate that mean without bias from so many random rows of each graph.
 
         Returns:
             The products, shaped as `h` for one head, else :math:`(B, H, N_{dst}, F)` or
@@ -301,12 +292,15 @@ class CosineAdjacency(MessagePassing):
             ValueError: If the back end is unknown or cannot give this product, shapes do not fit
                 each other, or `group` is needed and missing.
         """
-        bipartite = self._check_bipartite(x)
         nodes = as_pair(x)
         check_product(nodes, h, mask, batch, batch_size, backend)
-        steepness = None if self.learn_temperature else 1 / self.temperature
         options = ProductOptions(
-            self.weighting, steepness, bipartite, backend, return_sparsity, sparsity_rows
+            self.weighting,
+            None if self.learn_temperature else 1 / self.temperature,
+            self._check_bipartite(x),
+            backend,
+            return_sparsity,
+            sparsity_rows,
         )
         if nodes[0].dim() == 3:
             pairs = count_pairs(*nodes, mask)
@@ -317,21 +311,19 @@ class CosineAdjacency(MessagePassing):
                 out, total = batch_product(self._scale(query), key, h, options, mask, group)
         else:
             sizes = graph_sizes((nodes[0].size(0), nodes[1].size(0)), batch, batch_size)
-            pairs = sum(s * t for s, t in zip(*sizes, strict=True))
+            pairs = max(1, sum(s * t for s, t in zip(*sizes, strict=True)))
             if backend == "edge":
-                out, total = edge_product(self, x, h, None, batch, batch_size, group)
+                out, total = edge_product(self, x, h, batch, batch_size, group)
             else:
                 key, query = self._directions(x)
                 out, total = ragged_product(self._scale(query), key, h, sizes, options, group)
-        out = out.to(h.dtype)
-        out = out.squeeze(1) if self.heads == 1 else out
+        out = (out.squeeze(1) if self.heads == 1 else out).to(h.dtype)
         return (out, total / (pairs * self.heads)) if return_sparsity else out
 
     def _directions(self, x: Tensor | Pair) -> Pair:
         """Unit vectors of sending and receiving nodes, (..., heads, channels)."""
         if isinstance(x, Tensor):
-            unit = self._direction(x)
-            return unit, unit
+            return as_pair(self._direction(x))
         return self._direction(x[0]), self._direction(x[1])
 
     def _direction(self, x: Tensor) -> Tensor:
@@ -343,9 +335,9 @@ class CosineAdjacency(MessagePassing):
 
     def _dense_directions(self, x: Tensor | Pair) -> Pair:
         """Unit vectors of sending and receiving nodes, (graphs, heads, nodes, channels)."""
-        for nodes in as_pair(x):
-            if nodes.dim() != 3:
-                raise ValueError(f"Expected nodes of shape [B, N, C] (got {list(nodes.shape)})")
+        x_src, x_dst = as_pair(x)
+        if x_src.dim() != 3 or x_dst.dim() != 3:
+            raise ValueError(f"Expected nodes of shape [B, N, C] (got {list(x_src.shape)})")
         unit_src, unit_dst = self._directions(x)
         return unit_src.transpose(1, 2), unit_dst.transpose(1, 2)
 

@@ -44,18 +44,16 @@ def edge_product(
     layer: CosineAdjacency,
     x: Tensor | Pair,
     h: Tensor,
-    edge_index: Tensor | None = None,
     batch: Tensor | Pair | None = None,
     batch_size: int | None = None,
     group: Tensor | Pair | None = None,
 ) -> tuple[Tensor, Tensor]:
-    r"""Product along given edges, or along all edges inside each graph.
+    r"""Product along all edges inside each graph.
 
     Args:
         layer: The learned adjacency.
         x: Nodes, as for :meth:`~gnnreloc.nn.CosineAdjacency.forward`.
         h: Values of the sending nodes :math:`(N_{src}, F)`.
-        edge_index: As for ``forward``.
         batch: As for ``forward``.
         batch_size: As for ``forward``.
         group: As for ``forward``.
@@ -63,7 +61,7 @@ def edge_product(
     Returns:
         The products :math:`(N_{dst}, H, F)` and the sum of the absolute weights.
     """
-    edges, weight = layer(x, edge_index, batch, batch_size=batch_size, group=group)
+    edges, weight = layer(x, None, batch, batch_size=batch_size, group=group)
     weight = weight.view(-1, layer.heads)
     return WeightedSum()(h, edges, weight, as_pair(x)[1].size(0)), weight.abs().sum()
 
