@@ -268,7 +268,7 @@ class CosineAdjacency(MessagePassing):
         - ``"dense"``: a batched product with the matrices; :math:`O(N^2)` memory.
         - ``"blocked"``: tile by tile, made again for the gradient; :math:`O(N)` memory.
         - ``"lowrank"``: :math:`\mathbf{P} (\mathbf{P}^{\top} \mathbf{H})`; :math:`O(N)` memory and
-          time. For weights linear in the cosines: ``"none"`` or ``"shift"`` on full support, without
+          time. For weights linear in the cosines: ``"none"`` or ``"shift"`` on full support without
           top-k and threshold; normalised or with sparsity only ``"shift"`` with a fixed
           temperature from 1 up, which makes no weight negative.
 
