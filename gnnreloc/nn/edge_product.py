@@ -86,23 +86,29 @@ def edge_product_of_batch(
         The products :math:`(B, H, N_{dst}, F)` and the sum of the absolute weights.
     """
     nodes = as_pair(x)
-    graphs = nodes[0].size(0)
-    masks = as_pair(mask) if mask is not None else (None, None)
-    keep = tuple(
-        torch.ones(n.shape[:2], dtype=torch.bool, device=n.device) if m is None else m
-        for n, m in zip(nodes, masks, strict=True)
-    )
-    graph = torch.arange(graphs, device=h.device).unsqueeze(-1)
-    numbers = tuple(graph.expand(k.shape)[k] for k in keep)
+    graphs, rows = nodes[0].size(0), nodes[1].size(1)
     groups: Pair | None = None
     if group is not None:
         sending, receiving = as_pair(group)
-        groups = (sending.expand(keep[0].shape)[keep[0]], receiving.expand(keep[1].shape)[keep[1]])
-    flat: Tensor | Pair = (nodes[0][keep[0]], nodes[1][keep[1]])
+        groups = (sending.expand(nodes[0].shape[:2]), receiving.expand(nodes[1].shape[:2]))
+    if mask is None:  # graphs of one size: nothing is read on the host
+        flat = (
+            x.flatten(0, 1) if isinstance(x, Tensor) else (x[0].flatten(0, 1), x[1].flatten(0, 1))
+        )
+        groups = None if groups is None else (groups[0].flatten(), groups[1].flatten())
+        out, total = edge_product(layer, flat, h.flatten(0, 1), batch_size=graphs, group=groups)
+        return out.view(graphs, rows, *out.shape[1:]).transpose(1, 2), total
+
+    keep = as_pair(mask)
+    graph = torch.arange(graphs, device=h.device).unsqueeze(-1)
+    numbers = tuple(graph.expand(k.shape)[k] for k in keep)
+    if groups is not None:
+        groups = (groups[0][keep[0]], groups[1][keep[1]])
+    kept: Tensor | Pair = (nodes[0][keep[0]], nodes[1][keep[1]])
     batch: Tensor | Pair = (numbers[0], numbers[1])
     if isinstance(x, Tensor):
-        flat, batch = flat[0], batch[0]
-    out, total = edge_product(layer, flat, h[keep[0]], batch=batch, batch_size=graphs, group=groups)
-    padded = out.new_zeros(graphs * keep[1].size(1), *out.shape[1:])
+        kept, batch = kept[0], batch[0]
+    out, total = edge_product(layer, kept, h[keep[0]], batch, graphs, groups)
+    padded = out.new_zeros(graphs * rows, *out.shape[1:])
     padded = padded.index_copy(0, keep[1].flatten().nonzero().squeeze(-1), out)
-    return padded.view(graphs, -1, *out.shape[1:]).transpose(1, 2), total
+    return padded.view(graphs, rows, *out.shape[1:]).transpose(1, 2), total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +61,6 @@ def nearest_product(
     return out.view(*query.shape[:2], -1), weight.abs().sum(dim=(1, 2))
 
 
-@torch.no_grad()
 def nearest_columns(
     query: Tensor,
     key: Tensor,
@@ -82,6 +82,26 @@ def nearest_columns(
     Returns:
         Columns :math:`(G, n, k)`, and False where the row has no more entries that it may have.
     """
+    with full_precision(query.device):
+        columns, usable = _search(query.detach(), key.detach(), k, query_code, key_code, support)
+    return columns, usable
+
+
+# A custom operator, because the loop is then one node for torch.compile.
+@torch.library.custom_op(
+    "gnnreloc::nearest_columns",
+    mutates_args=(),
+    schema="(Tensor query, Tensor key, int k, Tensor? query_code, Tensor? key_code, str support) "
+    "-> (Tensor, Tensor)",
+)
+def _search(
+    query: Tensor,
+    key: Tensor,
+    k: int,
+    query_code: Tensor | None,
+    key_code: Tensor | None,
+    support: str,
+) -> tuple[Tensor, Tensor]:
     graphs, rows = query.shape[:2]
     columns = torch.empty(graphs, rows, k, dtype=torch.long, device=query.device)
     usable = torch.empty(graphs, rows, k, dtype=torch.bool, device=query.device)
@@ -89,8 +109,7 @@ def nearest_columns(
     for graph in range(graphs):
         for row in range(0, rows, height):
             part = slice(row, row + height)
-            with full_precision(query.device):
-                score = query[graph, part] @ key[graph].t()
+            score = query[graph, part] @ key[graph].t()
             if query_code is not None and key_code is not None:
                 own, other = query_code[graph, part].unsqueeze(-1), key_code[graph]
                 keep = (own >= 0) & (other >= 0)
@@ -100,6 +119,12 @@ def nearest_columns(
             best, columns[graph, part] = _first_largest(score, k)
             usable[graph, part] = best > -torch.inf
     return columns, usable
+
+
+@_search.register_fake
+def _(query: Tensor, key: Tensor, k: int, *_: Any) -> tuple[Tensor, Tensor]:
+    columns = query.new_empty(*query.shape[:2], k, dtype=torch.long)
+    return columns, torch.empty_like(columns, dtype=torch.bool)
 
 
 def _first_largest(score: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,9 @@ TILE = (512, 1024)
 #: Scores up to here go through the exponential as they are: neither it nor its sums overflow.
 SMALL_SCORE = 40.0
 
+#: Computed in float32 here; row sums and offsets are float32.
+HALF = (torch.float16, torch.bfloat16)
+
 Codes = tuple[Tensor | None, Tensor | None]
 
 
@@ -38,6 +41,9 @@ def loop_forward(
     query: Tensor, key: Tensor, value: Tensor, codes: Codes, rule: TileRule
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums, row sums of absolute weights, and offsets; see :func:`~gnnreloc.nn.tile_sums`."""
+    if query.dtype in HALF:
+        sums, sizes, offset = loop_forward(query.float(), key.float(), value.float(), codes, rule)
+        return sums.to(value.dtype), sizes, offset
     sums = value.new_zeros(*query.shape[:2], value.size(-1))
     sizes = query.new_zeros(query.shape[:2])
     offset = torch.zeros_like(sizes)
@@ -69,6 +75,11 @@ def loop_backward(
     rule: TileRule,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value."""
+    if query.dtype in HALF:
+        single = (tensor.float() for tensor in (query, key, value))
+        grads = loop_backward(grad_sums.float(), grad_sizes, offset, *single, codes, rule)
+        one, two, three = (grad.to(query.dtype) for grad in grads)
+        return one, two, three
     grad_query, grad_key, grad_value = map(torch.zeros_like, (query, key, value))
     online = rule.activation == "exp" and not _are_small(query, key)
     scale = 0.5 if rule.activation == "shift" else 1.0
