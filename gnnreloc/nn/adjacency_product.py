@@ -45,7 +45,7 @@ def check_product(
     mask: Tensor | Pair | None,
     batch: Tensor | Pair | None,
     batch_size: int | None,
-    backend: str,
+    options: ProductOptions,
 ) -> None:
     """Check what a product is asked for.
 
@@ -55,17 +55,20 @@ def check_product(
         mask: Goes with :math:`(B, N, C)` only.
         batch: Goes with :math:`(N, C)` only.
         batch_size: Goes with :math:`(N, C)` only.
-        backend: Name of the back end.
+        options: What the product is to be.
 
     Raises:
         ValueError: If something does not fit.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"'backend' must be one of {', '.join(BACKENDS)} (got '{backend}')")
+    if options.backend not in BACKENDS:
+        known = ", ".join(BACKENDS)
+        raise ValueError(f"'backend' must be one of {known} (got '{options.backend}')")
     x_src, x_dst = nodes
+    shapes = f"{list(x_src.shape)} and {list(x_dst.shape)}"
     if x_src.dim() not in (2, 3) or x_dst.dim() != x_src.dim():
-        found = f"{list(x_src.shape)} and {list(x_dst.shape)}"
-        raise ValueError(f"Expected nodes of shape [N, C] or [B, N, C] (got {found})")
+        raise ValueError(f"Expected nodes of shape [N, C] or [B, N, C] (got {shapes})")
+    if x_src.dim() == 3 and x_src.size(0) != x_dst.size(0):
+        raise ValueError(f"Sending and receiving nodes need the same number of graphs ({shapes})")
     if h.dim() != x_src.dim() or h.shape[:-1] != x_src.shape[:-1]:
         raise ValueError(
             f"'h' needs one row for each sending node: nodes {list(x_src.shape)}, "
@@ -73,8 +76,31 @@ def check_product(
         )
     if x_src.dim() == 3 and not (batch is None and batch_size is None):
         raise ValueError("'batch' and 'batch_size' are for nodes of shape [N, C], not [B, N, C]")
-    if x_src.dim() == 2 and mask is not None:
-        raise ValueError("'mask' is for nodes of shape [B, N, C]; flat nodes take 'batch'")
+    if mask is not None:
+        if x_src.dim() == 2:
+            raise ValueError("'mask' is for nodes of shape [B, N, C]; flat nodes take 'batch'")
+        for x, marked in zip(nodes, as_pair(mask), strict=True):
+            if marked.dtype != torch.bool or marked.shape != x.shape[:2]:
+                raise ValueError(
+                    f"'mask' must be bool of shape {list(x.shape[:2])} (got {marked.dtype}, "
+                    f"{list(marked.shape)})"
+                )
+    if options.sparsity_rows is not None:
+        _check_sampling(options)
+
+
+def _check_sampling(options: ProductOptions) -> None:
+    weighting = options.weighting
+    if options.sparsity_rows is not None and options.sparsity_rows < 1:
+        raise ValueError(f"'sparsity_rows' must be at least 1 (got {options.sparsity_rows})")
+    if not options.sparsity or options.backend == "edge":
+        raise ValueError(
+            "'sparsity_rows' needs 'return_sparsity', and another back end than 'edge'"
+        )
+    if weighting.add_self_loops or weighting.top_k is not None:
+        raise ValueError("'sparsity_rows' goes with neither 'top_k' nor 'add_self_loops'")
+    if weighting.normalization == "sym":
+        raise ValueError("'sparsity_rows' does not go with normalization 'sym'")
 
 
 def adjacency_matrix(
@@ -136,7 +162,6 @@ def batch_product(
     weighting, sparsity, rows = options.weighting, options.sparsity, options.sparsity_rows
     sampled = sparsity and rows is not None and rows < query.size(-2)
     if sampled:
-        _check_sampling(weighting, rows)
         options = options._replace(sparsity=False)
     backend = _backend(query, key, h, options)
     if 0 in (*query.shape[:3], key.size(2)):
@@ -155,7 +180,8 @@ def batch_product(
             if sums is tiled_sums:
                 operands = _in_working_dtype(operands, h)
             out, totals = row_product(operands, weighting, sums, sparsity=options.sparsity)
-        out, total = out.view(*query.shape[:3], -1), totals.sum()
+        out = out.view(*query.shape[:3], -1)
+        total = totals.sum() if options.sparsity else out.new_zeros(())
     if sampled and rows is not None:
         operands = _operands(query, key, h[..., :1], options, mask, group)
         total = _sampled_total(operands, weighting, rows)
@@ -184,7 +210,7 @@ def ragged_product(
         The products :math:`(N_{dst}, H, F)`, and the sum of :math:`|\mathbf{A}|` over all graphs
         and heads, which is 0 unless asked for.
     """
-    if len(set(sizes[0])) <= 1 and len(set(sizes[1])) <= 1:
+    if len(set(sizes[0])) == 1 and len(set(sizes[1])) == 1:
         graphs = len(sizes[0])
         columns, rows = sizes[0][0], sizes[1][0]
         own = query.view(graphs, rows, *query.shape[1:]).transpose(1, 2)
@@ -246,7 +272,12 @@ def _backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOptions) -> 
     graphs = query.size(0) * query.size(1)
     size = Size(graphs, query.size(2), key.size(2), key.size(3), h.size(2))
     return choose_backend(
-        size, options.weighting, linear=linear, bipartite=options.bipartite, training=training
+        size,
+        options.weighting,
+        linear=linear,
+        bipartite=options.bipartite,
+        training=training,
+        sparsity=options.sparsity,
     )
 
 
@@ -310,15 +341,6 @@ def _node_codes(
         masks = as_pair(mask)[::-1]
         return [torch.where(m, code, -1) for m, code in zip(masks, codes, strict=True)]
     return [None, None] if support == "all" else list(codes)
-
-
-def _check_sampling(weighting: Weighting, rows: int | None) -> None:
-    if rows is not None and rows < 1:
-        raise ValueError(f"'sparsity_rows' must be at least 1 (got {rows})")
-    if weighting.add_self_loops or weighting.top_k is not None:
-        raise ValueError("'sparsity_rows' goes with neither 'top_k' nor 'add_self_loops'")
-    if weighting.normalization == "sym":
-        raise ValueError("'sparsity_rows' does not go with normalization 'sym'")
 
 
 def _sampled_total(operands: Operands, weighting: Weighting, rows: int) -> Tensor:

@@ -8,6 +8,8 @@ from gnnreloc.nn.edge_weighting import Weighting
 
 #: Matrix entries (of all graphs and heads) up to which a matrix stays in the cache of a CPU.
 CACHED = 1 << 21
+#: Matrix entries above which no matrix is built where it need not be: 0.5 GB, several times over.
+TOO_LARGE = 1 << 27
 #: What a call of an operator costs, in multiplications.
 CALL = 8e6
 
@@ -31,13 +33,19 @@ class Size(NamedTuple):
 
 
 def choose_backend(
-    size: Size, weighting: Weighting, *, linear: bool, bipartite: bool, training: bool
+    size: Size,
+    weighting: Weighting,
+    *,
+    linear: bool,
+    bipartite: bool,
+    training: bool,
+    sparsity: bool = False,
 ) -> str:
     """Choose by a count of multiplications and of passes over the matrix.
 
-    The weights of the counts were measured on a CPU (``benchmarks/adjacency.py``) in units of one
-    multiplication and addition of a large matrix product; the benchmark says how far the choice is
-    from the best back end.
+    The weights of the counts are rough, in units of one multiplication and addition of a large
+    matrix product on a CPU; ``benchmarks/adjacency.py`` says how far the choice is from the best
+    back end. On a GPU they are a guess.
 
     Args:
         size: Size of the product.
@@ -45,11 +53,11 @@ def choose_backend(
         linear: Whether ``"lowrank"`` gives the product.
         bipartite: Whether rows and columns are different nodes.
         training: Whether gradients will be taken.
+        sparsity: Whether the sum of absolute weights is needed.
     """
-    costs = {
-        "dense": _dense(size, weighting, training),
-        "blocked": _blocked(size, weighting, bipartite, training),
-    }
+    costs = {"blocked": _blocked(size, weighting, bipartite, training, sparsity)}
+    if size.graphs * size.rows * size.columns <= TOO_LARGE:
+        costs["dense"] = _dense(size, weighting, training, sparsity)
     if linear:
         costs["lowrank"] = _lowrank(size, training)
     return min(costs, key=costs.__getitem__)
@@ -60,11 +68,11 @@ def _passes(weighting: Weighting) -> int:
     return (weighting.support != "all") + (weighting.threshold is not None)
 
 
-def _dense(size: Size, weighting: Weighting, training: bool) -> float:
+def _dense(size: Size, weighting: Weighting, training: bool, sparsity: bool) -> float:
     entries = size.graphs * size.rows * size.columns
     cached = entries <= CACHED
     steps = 3 if training else 1
-    passes = _passes(weighting) + 2 * weighting.add_self_loops
+    passes = _passes(weighting) + weighting.add_self_loops + sparsity
     passes += weighting.activation != "none"
     if weighting.normalization != "none":
         passes += 1 if cached else 5
@@ -73,7 +81,9 @@ def _dense(size: Size, weighting: Weighting, training: bool) -> float:
     return entries * (steps * (size.channels + size.values) + per_pass * passes + search)
 
 
-def _blocked(size: Size, weighting: Weighting, bipartite: bool, training: bool) -> float:
+def _blocked(
+    size: Size, weighting: Weighting, bipartite: bool, training: bool, sparsity: bool
+) -> float:
     entries = size.graphs * size.rows * size.columns
     if weighting.top_k is not None:
         chosen = size.graphs * size.rows * min(weighting.top_k, size.columns)
@@ -85,6 +95,12 @@ def _blocked(size: Size, weighting: Weighting, bipartite: bool, training: bool) 
         sweeps += 2 if bipartite else 1
         products += (sweeps - 1) * (size.channels + 64) * (4 if training else 1)
     passes = 1 + (weighting.activation == "softmax") + _passes(weighting)
+    if weighting.activation in ("none", "shift") and (
+        sparsity or weighting.normalization != "none"
+    ):
+        passes += 2  # absolute weights, and their signs
+    if weighting.add_self_loops and size.columns <= 2048:
+        passes += 3  # a diagonal that runs through every tile, or every other
     return entries * (products + (50 if training else 25) * passes) + CALL * sweeps
 
 

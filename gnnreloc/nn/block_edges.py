@@ -94,7 +94,13 @@ def graph_sizes(
     if isinstance(batch, Tensor):
         sizes = _count(batch, batch_size)
         return sizes, sizes
-    return _count(batch[0], batch_size), _count(batch[1], batch_size)
+    sizes, others = _count(batch[0], batch_size), _count(batch[1], batch_size)
+    if len(sizes) != len(others):
+        raise ValueError(
+            f"{len(sizes)} graphs of sending and {len(others)} of receiving nodes: give "
+            "'batch_size' where the last graphs may be empty on one side"
+        )
+    return sizes, others
 
 
 def _split_evenly(num_nodes: int, batch_size: int | None) -> list[int]:

@@ -293,7 +293,6 @@ class CosineAdjacency(MessagePassing):
                 each other, or `group` is needed and missing.
         """
         nodes = as_pair(x)
-        check_product(nodes, h, mask, batch, batch_size, backend)
         options = ProductOptions(
             self.weighting,
             None if self.learn_temperature else 1 / self.temperature,
@@ -302,6 +301,7 @@ class CosineAdjacency(MessagePassing):
             return_sparsity,
             sparsity_rows,
         )
+        check_product(nodes, h, mask, batch, batch_size, options)
         if nodes[0].dim() == 3:
             pairs = count_pairs(*nodes, mask)
             if backend == "edge":

@@ -62,17 +62,13 @@ def row_product(
         out, size, offset = sums(operands, rule)
         if weighting.add_self_loops:
             out, size = _add_own_score(operands, out, size, offset)
-        usable = size > 0
-        out = out * (usable / torch.where(usable, size, 1.0)).unsqueeze(-1)
-        return out, usable.sum(dim=-1).to(size.dtype)
+        return _divide(out, size, 0.0)
     if weighting.normalization == "sym":
         return _symmetric_product(operands, weighting, rule, sums, sparsity)
     out, size, _ = _sums_with_loops(operands, rule, sums)
     if weighting.normalization == "none":
         return out, size.sum(dim=-1)
-    usable = size > weighting.eps
-    out = out * (usable / torch.where(usable, size, 1.0)).unsqueeze(-1)
-    return out, usable.sum(dim=-1).to(size.dtype)
+    return _divide(out, size, weighting.eps)
 
 
 def tiled_sums(operands: Operands, rule: TileRule) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,6 +116,13 @@ def is_linear(weighting: Weighting, steepness: float | None, *, sparsity: bool) 
     return positive or (weighting.normalization == "none" and not sparsity)
 
 
+def _divide(sums: Tensor, size: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """Divide by row sums; rows whose sum is not above a least are 0. Counts the others."""
+    usable = size > least
+    out = sums / torch.where(usable, size, torch.inf).unsqueeze(-1)
+    return out, usable.sum(dim=-1).to(size.dtype)
+
+
 def _sums_with_loops(
     operands: Operands, rule: TileRule, sums: Sums
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,7 +139,7 @@ def _add_own_score(
     operands: Operands, out: Tensor, size: Tensor, offset: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Let every node take part in the softmax of its own row."""
-    own = (operands.query * operands.key).sum(dim=-1)
+    own = (operands.query.to(size.dtype) * operands.key.to(size.dtype)).sum(dim=-1)
     empty = size == 0
     raised = torch.where(empty, own, torch.maximum(offset, own)).detach()
     before = (offset - raised).masked_fill(empty, -torch.inf).exp()
@@ -166,7 +169,7 @@ def _symmetric_product(
         column_degree = sums(turned, rule)[1]
     left = inverse_root(degree, weighting.eps).unsqueeze(-1)
     right = inverse_root(column_degree, weighting.eps).unsqueeze(-1)
-    scaled = operands._replace(value=operands.value * right)
+    scaled = operands._replace(value=(operands.value * right).to(operands.value.dtype))
     out = _sums_with_loops(scaled, rule, sums)[0] * left
     if not sparsity:
         return out, degree.new_zeros(degree.size(0))

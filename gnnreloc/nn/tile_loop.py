@@ -10,8 +10,9 @@ from torch import Tensor
 
 #: Rows and columns of a tile, which stays in the cache of a CPU core.
 TILE = (512, 1024)
-#: Scores up to here go through the exponential as they are: neither it nor its sums overflow.
-SMALL_SCORE = 40.0
+#: Scores up to here go through the exponential as they are: neither sums nor their squares, in the
+#: gradient of what is divided by them, leave the range of float32.
+SMALL_SCORE = 15.0
 
 #: Computed in float32 here; row sums and offsets are float32.
 HALF = (torch.float16, torch.bfloat16)
@@ -76,11 +77,10 @@ def loop_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value."""
     if query.dtype in HALF:
-        single = (tensor.float() for tensor in (query, key, value))
-        grads = loop_backward(grad_sums.float(), grad_sizes, offset, *single, codes, rule)
-        one, two, three = (grad.to(query.dtype) for grad in grads)
-        return one, two, three
-    grad_query, grad_key, grad_value = map(torch.zeros_like, (query, key, value))
+        q, k, v = query.float(), key.float(), value.float()
+        grads = loop_backward(grad_sums.float(), grad_sizes, offset, q, k, v, codes, rule)
+        return grads[0].to(query.dtype), grads[1].to(key.dtype), grads[2].to(value.dtype)
+    grad_query, grad_key, grad_value = (x.new_zeros(x.shape) for x in (query, key, value))
     online = rule.activation == "exp" and not _are_small(query, key)
     scale = 0.5 if rule.activation == "shift" else 1.0
     loop = _TileLoop(query, key, codes, rule)

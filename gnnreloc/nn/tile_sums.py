@@ -59,14 +59,17 @@ def tile_sums(
 
 
 def working_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """Type in which tiles are computed for values of a type: half precision on fused kernels only.
+    """Type in which tiles are computed: bfloat16 stays so on fused kernels, where it is fast.
+
+    Sums of float16 could overflow before they are divided by their number, so it becomes float32.
 
     Args:
         device: Where they are.
         dtype: Type of the values.
     """
+    fused = dtype == torch.bfloat16 and _is_fused(device, dtype, _EVERYTHING)
     half = dtype in (torch.float16, torch.bfloat16)
-    return torch.float32 if half and not _is_fused(device, dtype, _EVERYTHING) else dtype
+    return torch.float32 if half and not fused else dtype
 
 
 def _is_fused(device: torch.device, dtype: torch.dtype, rule: TileRule) -> bool:
@@ -146,7 +149,8 @@ def _(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tenso
 def _(
     _sums: Any, _sizes: Any, _offset: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+    grads = [tensor.new_empty(tensor.shape) for tensor in (query, key, value)]
+    return grads[0], grads[1], grads[2]
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

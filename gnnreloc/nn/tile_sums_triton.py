@@ -23,6 +23,7 @@ from torch import Tensor
 
 from gnnreloc.nn import tile_sums_kernels as kernels
 
+LEAST_TRITON = (3, 6)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -67,6 +68,9 @@ def why_unavailable(device: torch.device, dtype: torch.dtype = torch.float32) ->
         return f"the Triton kernels take float32, float16 and bfloat16 (got {dtype})"
     if kernels.triton is None:
         return "Triton is not installed"
+    version = kernels.triton.__version__
+    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_TRITON:
+        return f"the Triton kernels need Triton 3.6 or newer (got {version})"
     if not isinstance(kernels.forward_kernel, kernels.triton.JITFunction):
         # The interpreter holds bfloat16 as integers and multiplies these (Triton 3.7).
         bfloat16 = dtype == torch.bfloat16
@@ -118,7 +122,7 @@ def tile_sums_forward(
     _check(query, key, value, query_code, key_code, support)
     (graphs, n, _), (m, f) = query.shape, value.shape[1:]
     sums = value.new_empty(graphs, n, f)
-    sizes, offset = torch.zeros(2, graphs, n, device=query.device).unbind()
+    sizes, offset = (torch.zeros(graphs, n, device=query.device) for _ in range(2))
     tiles = tiles or _choose_tiles("forward", query, value)
     chunks = _parts(f, _block(f))
     programs = graphs * _parts(n, tiles.rows) * chunks

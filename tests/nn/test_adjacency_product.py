@@ -259,6 +259,14 @@ def test_equal_scores_take_the_lowest_columns() -> None:
         ((5, 4), (5, 3), {"mask": torch.ones(1, 5, dtype=torch.bool)}, "'mask' is for"),
         ((1, 5, 4), (1, 5, 3), {"batch_size": 1}, "'batch' and 'batch_size' are for"),
         ((5, 4), (5, 3), {"return_sparsity": True, "sparsity_rows": 0}, "'sparsity_rows' must"),
+        ((5, 4), (5, 3), {"sparsity_rows": 2}, "'sparsity_rows' needs 'return_sparsity'"),
+        (
+            (2, 5, 4),
+            (2, 5, 3),
+            {"mask": torch.ones(5, dtype=torch.bool)},
+            r"'mask' must be bool of",
+        ),
+        ((2, 5, 4), (2, 5, 3), {"mask": torch.ones(2, 5)}, r"'mask' must be bool of"),
     ],
 )
 def test_bad_input(

@@ -8,27 +8,36 @@ from hypothesis import strategies as st
 from gnnreloc.nn.backend_choice import Size, choose_backend
 from gnnreloc.nn.edge_weighting import Weighting
 
-COUNT = st.integers(0, 1 << 20)
+WEIGHTINGS = st.builds(
+    Weighting,
+    st.sampled_from(["none", "relu", "shift"]),
+    st.sampled_from(["all", "cross", "intra"]),
+    st.none() | st.integers(1, 10_000),
+    st.none() | st.floats(-1, 1),
+    st.booleans(),
+    st.sampled_from(["none", "row", "sym"]),
+) | st.builds(Weighting, st.just("softmax"))
 
 
 @given(
-    st.builds(Size, COUNT, COUNT, COUNT, COUNT, COUNT),
-    st.builds(
-        Weighting,
-        st.sampled_from(["none", "relu", "shift", "softmax"]),
-        st.sampled_from(["all", "cross", "intra"]),
-        st.none() | st.integers(1, 100),
-        st.none() | st.floats(-1, 1),
-        st.booleans(),
-    ),
-    st.booleans(),
-    st.booleans(),
+    st.integers(12_000, 1_000_000),
+    st.integers(1, 1024),
+    WEIGHTINGS,
+    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
 )
-def test_lowrank_is_chosen_for_linear_weights_alone(
-    size: Size, weighting: Weighting, bipartite: bool, training: bool
+def test_no_huge_matrix_is_built(
+    nodes: int, width: int, weighting: Weighting, flags: tuple[bool, bool, bool, bool]
 ) -> None:
-    chosen = choose_backend(size, weighting, linear=False, bipartite=bipartite, training=training)
-    assert chosen in ("dense", "blocked")
+    linear, bipartite, training, sparsity = flags
+    chosen = choose_backend(
+        Size(1, nodes, nodes, width, width),
+        weighting,
+        linear=linear,
+        bipartite=bipartite,
+        training=training,
+        sparsity=sparsity,
+    )
+    assert chosen in ("blocked", "lowrank") if linear else chosen == "blocked"
 
 
 def test_clear_cases() -> None:
