@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-#: Matrix products and recurrent layers, as calls of PyTorch.
+_ATEN = torch.ops.aten
+#: Matrix products, as operators that run in forward and in backward passes.
 PRODUCTS = frozenset(
     {
-        *(torch.mm, torch.bmm, torch.addmm, torch.baddbmm, torch.matmul, torch.einsum),
-        *(torch.conv1d, torch.lstm, torch.nn.functional.linear),
-        *(Tensor.mm, Tensor.bmm, Tensor.addmm, Tensor.baddbmm, Tensor.matmul),
-        *(Tensor.__matmul__, Tensor.__rmatmul__),
+        *(_ATEN.mm, _ATEN.bmm, _ATEN.addmm, _ATEN.baddbmm, _ATEN.addmm_, _ATEN.baddbmm_),
+        *(_ATEN.convolution, _ATEN.convolution_backward),
     }
 )
 
@@ -46,12 +46,47 @@ class Call(NamedTuple):
     options: Mapping[str, Any]
 
 
-class MatrixWork(TorchFunctionMode):
-    """Writes down the matrix products and the LSTMs that run while it is active."""
+class MatrixWork(TorchDispatchMode):
+    """Writes down the matrix products and the LSTMs that run while it is active.
+
+    Products are seen as operators, forward and backward. An LSTM is one call, with its backward
+    pass, which needs what the forward pass leaves behind.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
+        self._layers = _RecurrentLayers(self.calls)
+
+    def __enter__(self) -> MatrixWork:
+        """Begin to write down."""
+        self._layers.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Stop."""
+        super().__exit__(*error)
+        self._layers.__exit__(*error)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Note the operator, then do it."""
+        options = dict(kwargs or {})
+        if func.overloadpacket in PRODUCTS:
+            self.calls.append(Call(func, _map(args, _plain), _map(options, _plain)))
+        return func(*args, **options)
+
+
+class _RecurrentLayers(TorchFunctionMode):
+    def __init__(self, calls: list[Call]) -> None:
+        super().__init__()
+        self.calls = calls
 
     def __torch_function__(
         self,
@@ -62,27 +97,43 @@ class MatrixWork(TorchFunctionMode):
     ) -> Any:
         """Note the call, then do it."""
         options = dict(kwargs or {})
-        if func in PRODUCTS:
+        if func is torch.lstm:
             self.calls.append(Call(func, _map(args, _shape), _map(options, _shape)))
         return func(*args, **options)
 
 
 def bare_work(calls: Sequence[Call], device: torch.device) -> Callable[[], None]:
-    """The calls on random tensors, each followed by its backward pass."""
+    """The calls on random tensors, each followed by its backward pass if it was noted with it.
+
+    Tensors of one shape that stand in the same place of their calls are one tensor: work in blocks
+    that stay in the cache does so here, too.
+    """
     steps = []
+    known: dict[tuple[Shape, int], Tensor] = {}
     for call in calls:
-        make = partial(_random, device=device)
+        places = itertools.count()
+
+        def make(value: Any, places: Iterator[int] = places) -> Any:
+            if not isinstance(value, Shape):
+                return value
+            key = value, next(places)
+            if key not in known:
+                known[key] = value.random(device)
+            return known[key]
+
         arguments, options = _map(call.arguments, make), _map(call.options, make)
         leaves = [x for x in _tensors((arguments, options)) if x.requires_grad]
-        with torch.no_grad():
-            out = next(_tensors(call.function(*arguments, **options)))
-        steps.append((call.function, arguments, options, leaves, torch.randn_like(out)))
+        gradient = None
+        if leaves:
+            with torch.no_grad():
+                gradient = torch.randn_like(next(_tensors(call.function(*arguments, **options))))
+        steps.append((call.function, arguments, options, leaves, gradient))
 
     def run() -> None:
         for function, arguments, options, leaves, gradient in steps:
-            out = next(_tensors(function(*arguments, **options)))
-            if leaves:
-                torch.autograd.grad(out, leaves, gradient)
+            out = function(*arguments, **options)
+            if gradient is not None:
+                torch.autograd.grad(next(_tensors(out)), leaves, gradient)
 
     return run
 
@@ -102,8 +153,9 @@ def _shape(value: Any) -> Any:
     return Shape(tuple(value.shape), value.stride(), value.dtype, value.requires_grad)
 
 
-def _random(value: Any, device: torch.device) -> Any:
-    return value.random(device) if isinstance(value, Shape) else value
+def _plain(value: Any) -> Any:
+    shape = _shape(value)
+    return shape._replace(requires_grad=False) if isinstance(shape, Shape) else shape
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -33,6 +33,7 @@ from gnnreloc.datasets import synthetic
 from gnnreloc.errors import InputError
 from gnnreloc.models import GraphRelocalizer, create_model
 from gnnreloc.training import RoutedOptimizers, Trainer
+from gnnreloc.training.freed_memory import keep_freed_memory
 from gnnreloc.training.losses import compute_losses
 
 MODELS = ("dynamic", "khop_n1_k1", "khop_n1_k123", "complete")
@@ -68,6 +69,7 @@ class TrainingStep:
         model = create_model(name, in_channels=corpus.num_channels, **options.get("model", {}))
         if not isinstance(model, GraphRelocalizer):
             raise InputError(f"{name} has no graph")
+        keep_freed_memory()
         self.trainer = Trainer(device=device.type, **options.get("trainer", {}))
         self.fabric = Fabric(accelerator=device.type, devices=1)
         self.model = model.to(device).train()
@@ -104,9 +106,10 @@ class TrainingStep:
                 loss.item()  # as the training loop does for its log
 
     def calls(self, batch: Data) -> list[Call]:
-        """Matrix products and LSTMs of the forward pass over a batch."""
+        """Matrix products and LSTMs of the forward and the backward pass over a batch."""
         with MatrixWork() as work:
-            self.losses(batch)
+            torch.stack(list(self.losses(batch).values())).sum().backward()
+        self.model.zero_grad(set_to_none=True)
         return list(work.calls)
 
 

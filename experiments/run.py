@@ -43,6 +43,7 @@ from gnnreloc.evaluation import evaluate, evaluate_baselines
 from gnnreloc.models import Relocalizer, TrainableRelocalizer, create_model, model_builder
 from gnnreloc.proposals import replace_proposals
 from gnnreloc.training import OptimizerOptions, Trainer, seed_everything
+from gnnreloc.training.freed_memory import keep_freed_memory
 
 
 def system_name(config: Namespace) -> str:
@@ -278,6 +279,7 @@ def versions() -> dict[str, str]:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run."""
+    keep_freed_memory()
     try:
         choice, arguments = choose_first(arguments)
         parser = build_parser(choice, description=__doc__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -48,17 +50,74 @@ def pair_graph(
     for name, times in (("segment", segment), ("target", target)):
         if times is not None and times.numel() != 2:
             raise InputError(f"{name} must hold start and end, got shape {list(times.shape)}")
-    timesteps = query.size(0)
+    [graph] = pair_graphs(
+        query,
+        proposal.unsqueeze(0),
+        segment.reshape(1, 2),
+        targets=None if target is None else target.reshape(1, 2),
+        overlaps=torch.tensor([overlap]),
+        pair=pair,
+    )
+    return graph
+
+
+def pair_graphs(
+    query: Tensor,
+    proposals: Tensor,
+    segments: Tensor,
+    *,
+    targets: Tensor | None = None,
+    overlaps: Tensor | None = None,
+    pair: int = 0,
+) -> list[Data]:
+    """The graphs of one query with several proposals, as :func:`pair_graph` builds each.
+
+    They share memory: what is the same in all of them is there once. Change an attribute by giving
+    the graph another tensor, not in place.
+
+    Args:
+        query: ``[T, C]``.
+        proposals: ``[m, T, C]``.
+        segments: ``[m, 2]``, start and end of each proposal in seconds.
+        targets: ``[m, 2]``, the annotated moment that each proposal overlaps most; NaN if unknown.
+        overlaps: tIoU of ``segments`` and ``targets``, ``[m]``; 0 if unknown.
+        pair: number shared by the graphs.
+
+    Raises:
+        InputError: if shapes do not fit each other, or a clip has no timestep.
+    """
+    number, timesteps = proposals.size(0), query.size(0)
+    if targets is None:
+        targets = torch.full((number, 2), float("nan"), dtype=torch.float64)
+    if overlaps is None:
+        overlaps = torch.zeros(number)
+    wanted = {
+        "proposals": (proposals, (number, *query.shape)),
+        "segments": (segments, (number, 2)),
+        "targets": (targets, (number, 2)),
+        "overlaps": (overlaps, (number,)),
+    }
+    for name, (tensor, shape) in wanted.items():
+        if tensor.shape != shape or query.dim() != 2 or timesteps == 0:
+            raise InputError(
+                f"query [T, C] with T >= 1 is {list(query.shape)}: {name} must be {list(shape)}, "
+                f"got {list(tensor.shape)}"
+            )
     position = (torch.arange(timesteps) + 0.5) / timesteps
-    if target is None:
-        target = torch.full((2,), float("nan"), dtype=torch.float64)
-    return Data(
-        x=torch.cat([query, proposal]),
+    common = Data(
         time=position.repeat(2),
         is_query=torch.arange(2 * timesteps) < timesteps,
-        segment=segment.reshape(1, 2),
-        target=target.reshape(1, 2),
-        overlap=torch.tensor([overlap], dtype=torch.float32),
         pair=torch.tensor([pair]),
         num_nodes=2 * timesteps,
     )
+    own = {
+        "x": torch.cat([query.expand_as(proposals), proposals], dim=1).unbind(),
+        "segment": segments.split(1),
+        "target": targets.split(1),
+        "overlap": overlaps.float().split(1),
+    }
+    graphs = [copy.copy(common) for _ in range(number)]
+    for name, values in own.items():
+        for graph, value in zip(graphs, values, strict=True):
+            graph[name] = value
+    return graphs

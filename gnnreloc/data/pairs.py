@@ -80,11 +80,11 @@ class PairSampler:
     def references(self, row: int) -> list[str]:
         """Videos in which the moment of a row can be searched for, sorted."""
         moment = self.moments.iloc[row]
-        clip = self._clips[row]
+        own, clip = str(moment["video"]), self._clips[row]
         return [
             video
             for video in self._holders[str(moment["label"])]
-            if video != moment["video"] and clip not in self._clips[self._clips_of[video]]
+            if video != own and clip not in self._clips[self._clips_of[video]]
         ]
 
     def other_class_rows(self, label: str, reference: str) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.features import ResampleMode, resample, resample_clip
 from gnnreloc.data.overlap import temporal_iou
-from gnnreloc.data.pair_graph import pair_graph
+from gnnreloc.data.pair_graph import pair_graphs
 from gnnreloc.data.pairs import Pair
 from gnnreloc.data.sampled_set import SampledSet, require_at_least
 from gnnreloc.errors import InputError
@@ -104,8 +104,9 @@ class TrainingSet(SampledSet):
 
     def __getitem__(self, index: int) -> list[Data]:
         graphs = super().__getitem__(index)
+        number = torch.tensor([index])
         for graph in graphs:
-            graph.pair.fill_(index)
+            graph["pair"] = number
         return graphs if self.transform is None else [self.transform(graph) for graph in graphs]
 
     def _sample(self, rng: np.random.Generator) -> list[Data]:
@@ -159,14 +160,9 @@ class TrainingSet(SampledSet):
         clip = resample_clip(query, self.timesteps, self.resampling)
         clips = resample(self.corpus.features[video], segments, self.timesteps, self.resampling)
         if targets is None:
-            return [pair_graph(clip, *pair) for pair in zip(clips, segments, strict=True)]
+            return pair_graphs(clip, clips, segments)
         overlaps, best = temporal_iou(segments, targets).max(dim=1)
-        return [
-            pair_graph(clip, other, segment, target=target, overlap=float(overlap))
-            for other, segment, target, overlap in zip(
-                clips, segments, targets[best], overlaps, strict=True
-            )
-        ]
+        return pair_graphs(clip, clips, segments, targets=targets[best], overlaps=overlaps)
 
 
 def part_of_pair(rng: np.random.Generator, pair: Pair, *, shortest: float) -> Pair:

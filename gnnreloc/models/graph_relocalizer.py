@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnreloc.data.features import ResampleMode
-from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_pairs, input_projection
+from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_clips, input_projection
 from gnnreloc.nn import (
     CosineAdjacency,
     MultiGraphConvolution,
@@ -72,7 +72,7 @@ class GraphRelocalizer(PairNetwork):
     """
 
     is_query: Tensor
-    place: Tensor
+    pooling_weight: Tensor
     fixed: Tensor
 
     def __init__(
@@ -162,8 +162,11 @@ class GraphRelocalizer(PairNetwork):
         self.fixed_graphs = len(fixed)
         is_query = torch.arange(2 * timesteps) < timesteps
         place = (torch.arange(timesteps) + 0.5) / timesteps * 2 - 1
+        mean = torch.full((2 * timesteps,), 1 / (2 * timesteps))
+        slope = torch.cat([torch.zeros(timesteps), place / timesteps])
+        weights = [mean] if pooling == "mean" else [mean, slope]
         self.register_buffer("is_query", is_query, persistent=False)
-        self.register_buffer("place", place.repeat(2), persistent=False)
+        self.register_buffer("pooling_weight", torch.stack(weights), persistent=False)
         self.register_buffer(
             "fixed",
             torch.stack(fixed) if fixed else torch.empty(0, 2 * timesteps, 2 * timesteps),
@@ -206,19 +209,20 @@ class GraphRelocalizer(PairNetwork):
         timesteps = self.timesteps
         graphs = batch.x.size(0) // (2 * timesteps)
         x = batch.x.to(self.score_head.out.weight.dtype)
-        x = self.projection(x).view(graphs, 2, timesteps, -1)
-        nodes = torch.cat(encode_pairs(x, batch.pair, self.encoder), dim=1)
+        x = x.view(graphs, 2, timesteps, -1)
+        nodes = encode_clips(x, batch.pair, self._encode).flatten(1, 2)
         if self.backend == "dense":
             nodes, adjacency, sparsity = self._convolve_dense(nodes)
         else:
             nodes, adjacency, sparsity = self._convolve_edges(nodes, batch)
-        pooled = nodes.mean(dim=1)
-        if self.pooling == "mean_slope":
-            slope = (nodes * self.place.unsqueeze(-1))[:, timesteps:].mean(dim=1)
-            pooled = torch.cat([pooled, slope], dim=-1)
+        pooled = (self.pooling_weight.to(nodes.dtype) @ nodes).flatten(1)
         return PairScores(
             self.score_head(pooled), self.regression_head(pooled), sparsity, adjacency
         )
+
+    def _encode(self, clips: Tensor) -> Tensor:
+        encoded: Tensor = self.encoder(self.projection(clips))
+        return encoded
 
     def _convolve_dense(self, nodes: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         learned: Tensor | None = None

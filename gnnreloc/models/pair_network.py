@@ -11,12 +11,13 @@ from torch_geometric.data import Batch, Data
 
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.features import Features, ResampleMode, resample, resample_clip
-from gnnreloc.data.pair_graph import pair_graph
+from gnnreloc.data.pair_graph import pair_graphs
 from gnnreloc.data.sequence_set import require_channels
 from gnnreloc.data.training_set import TrainingSet
 from gnnreloc.models.relocalizer import Moments, require_proposals
 from gnnreloc.models.trainable import TrainableRelocalizer
 from gnnreloc.nn import decode_offsets
+from gnnreloc.nn.rectified_dropout import RectifiedDropout
 
 
 class PairScores(NamedTuple):
@@ -95,10 +96,7 @@ class PairNetwork(TrainableRelocalizer):
         require_channels(query, reference, self.in_channels)
         nodes = resample_clip(query, self.timesteps, self.resampling)
         others = resample(reference, proposals, self.timesteps, self.resampling)
-        graphs = [
-            pair_graph(nodes, other, segment)
-            for other, segment in zip(others, proposals, strict=True)
-        ]
+        graphs = pair_graphs(nodes, others, proposals)
         transform = self.graph_transform()
         if transform is not None:
             graphs = [transform(graph) for graph in graphs]
@@ -144,8 +142,7 @@ def input_projection(in_channels: int, out_channels: int, dropout: float) -> tor
     return torch.nn.Sequential(
         torch.nn.Linear(in_channels, out_channels),
         torch.nn.LayerNorm(out_channels),
-        torch.nn.ReLU(),
-        torch.nn.Dropout(dropout),
+        RectifiedDropout(dropout),
     )
 
 
@@ -163,7 +160,16 @@ def encode_pairs(
     Returns:
         Encoded queries and proposals, both ``[B, T, d]``.
     """
+    query, proposal = encode_clips(x, pair, encoder).unbind(dim=1)
+    return query, proposal
+
+
+def encode_clips(x: Tensor, pair: Tensor, encoder: Callable[[Tensor], Tensor]) -> Tensor:
+    """Encode as :func:`encode_pairs` does, to one tensor ``[B, 2, T, d]``, the query first."""
     new = torch.ones_like(pair, dtype=torch.bool)
     new[1:] = pair[1:] != pair[:-1]
-    query = encoder(x[new, 0])[new.cumsum(0) - 1]
-    return query, encoder(x[:, 1])
+    queries = x[new, 0]
+    encoded = encoder(torch.cat([queries, x[:, 1]]))
+    proposal = torch.arange(queries.size(0), encoded.size(0), device=pair.device)
+    order = torch.stack([new.cumsum(0) - 1, proposal], dim=1)
+    return encoded.index_select(0, order.flatten()).view(-1, 2, *encoded.shape[1:])

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.conv import MessagePassing
 
+from gnnreloc.nn.blocked_comparison import Perceptron, compare
 from gnnreloc.nn.edge_support import Pair, as_pair
+from gnnreloc.nn.rectified_dropout import RectifiedDropout, in_eager_cpu
 
 
 class ComparisonConvolution(MessagePassing):
@@ -51,7 +53,7 @@ class ComparisonConvolution(MessagePassing):
         self.hidden_channels = out_channels if hidden_channels is None else hidden_channels
         self.dropout = dropout
         self.hidden = torch.nn.Linear(4 * in_channels, self.hidden_channels)
-        self.drop = torch.nn.Dropout(dropout)
+        self.drop = RectifiedDropout(dropout)
         self.out = torch.nn.Linear(self.hidden_channels, out_channels)
 
     def reset_parameters(self) -> None:
@@ -103,7 +105,13 @@ class ComparisonConvolution(MessagePassing):
         return self._compare(x_dst, adjacency.to(x_src.dtype) @ x_src)
 
     def _compare(self, x: Tensor, counterpart: Tensor) -> Tensor:
+        if in_eager_cpu(x) and x.dtype == self.hidden.weight.dtype:
+            layers = Perceptron(
+                self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias
+            )
+            flat = x.reshape(-1, self.in_channels), counterpart.reshape(-1, self.in_channels)
+            dropout = self.dropout if self.training else 0.0
+            return compare(*flat, layers, dropout).view(*x.shape[:-1], self.out_channels)
         pair = [x, counterpart, (x - counterpart).abs(), x * counterpart]
-        hidden = self.drop(self.hidden(torch.cat(pair, dim=-1)).relu())
-        out: Tensor = self.out(hidden)
+        out: Tensor = self.out(self.drop(self.hidden(torch.cat(pair, dim=-1))))
         return out.relu()

@@ -73,6 +73,9 @@ class MultiGraphConvolution(torch.nn.Module):
         self.num_graphs = num_graphs
         self.fusion = fusion
         self.activation = activation
+        # Comparisons are rectified: what is fused from them without weights has nothing to rectify.
+        compares = convolution == "compare" and fusion != "concat"
+        self._rectified = compares and activation == "relu"
         # Any, because the type of a module does not tell that it has a method `dense`.
         self.convolutions: Any = torch.nn.ModuleList(
             build(in_channels, out_channels, **options) for _ in range(num_graphs)
@@ -139,13 +142,15 @@ class MultiGraphConvolution(torch.nn.Module):
     def _fuse(self, outputs: list[Tensor]) -> Tensor:
         if self.lin is not None:
             out: Tensor = self.lin(torch.cat(outputs, dim=-1))
+        elif self.num_graphs == 1:
+            out = outputs[0]
         elif self.fusion == "mean":
             out = torch.stack(outputs).mean(dim=0)
         elif self.fusion == "sum":
             out = torch.stack(outputs).sum(dim=0)
         else:
             out = torch.stack(outputs).amax(dim=0)
-        return ACTIVATIONS[self.activation](out)
+        return out if self._rectified else ACTIVATIONS[self.activation](out)
 
     def __repr__(self) -> str:
         return (

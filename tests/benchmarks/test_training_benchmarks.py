@@ -31,33 +31,36 @@ def test_only_products_and_recurrent_layers_are_written_down(work: ModuleType) -
     with work.MatrixWork() as seen:
         hidden = torch.relu(linear(x)) + 1
         out, _ = lstm(hidden)
-        out = out.contiguous()
-        product = out @ out.transpose(1, 2)
-        torch.softmax(product, dim=-1).bmm(out.detach()).sum()
+        product = out.detach().contiguous() @ torch.ones(2, 6, 4).transpose(1, 2)
+        torch.softmax(product, dim=-1).sum()
+        out.sum().backward()
     names = [call.function.__name__ for call in seen.calls]
     sizes = [[shape.size for shape in tensors(call)] for call in seen.calls]
     assert list(zip(names, sizes, strict=True)) == [
-        ("linear", [(2, 6, 5), (3, 5), (3,)]),
+        ("addmm.default", [(3,), (12, 5), (5, 3)]),
         ("lstm", [(2, 6, 3)]),
-        ("matmul", [(2, 6, 4), (2, 4, 6)]),
-        ("bmm", [(2, 6, 6), (2, 6, 4)]),
+        ("bmm.default", [(2, 6, 4), (2, 4, 6)]),
+        ("mm.default", [(3, 12), (12, 5)]),  # the gradient of the weight; x has none
     ]
     grads = [[shape.requires_grad for shape in tensors(call)] for call in seen.calls]
-    assert grads == [[False, True, True], [True], [True, True], [True, False]]
+    # The LSTM alone is to be followed by its backward pass.
+    assert grads == [[False, False, False], [True], [False, False], [False, False]]
     assert tensors(seen.calls[2])[1].stride == (24, 1, 4)  # the transpose is no copy
 
 
 def test_bare_work_makes_the_same_calls(work: ModuleType) -> None:
     lstm = torch.nn.LSTM(3, 4, bidirectional=True, batch_first=True)
     x = torch.randn(2, 6, 3, requires_grad=True)
-    fixed = torch.randn(6, 6)
+    fixed = torch.randn(2, 6, 6, requires_grad=True)
     with work.MatrixWork() as seen:
         out, _ = lstm(x)
-        fixed @ out @ torch.randn(2, 1, 1, 8).expand(2, 2, 8, 8)[:, 0]
+        product = torch.bmm(fixed, out.contiguous())
+        torch.addmm(torch.ones(8), product.detach().flatten(0, 1), torch.ones(8, 8))
+        product.sum().backward()
     run = work.bare_work(seen.calls, CPU)
     with work.MatrixWork() as again:
         run()
-    assert len(again.calls) == 3
+    assert len(again.calls) == len(seen.calls) == 5  # lstm, bmm, addmm, and two of the gradient
     for call, other in zip(seen.calls, again.calls, strict=True):
         assert other.function is call.function
         assert [shape.size for shape in tensors(other)] == [shape.size for shape in tensors(call)]
@@ -72,28 +75,59 @@ def test_bare_work_takes_the_gradients_of_the_step(
     left = torch.randn(4, 7, 5, requires_grad=needs[0])
     right = torch.randn(4, 5, 6, requires_grad=needs[1])
     with work.MatrixWork() as seen:
-        torch.bmm(left, right)
+        torch.bmm(left, right).sum().backward()
     run = work.bare_work(seen.calls, CPU)
     with FlopCounterMode(display=False) as counter:
         run()
     assert counter.get_total_flops() == products * 2 * 4 * 7 * 5 * 6
 
 
+def test_products_written_by_hand_are_seen(work: ModuleType) -> None:
+    x, weight = torch.randn(6, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
+
+    class Linear(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(x, weight)
+            return torch.mm(x, weight.t(), out=x.new_empty(6, 4))
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            x, weight = ctx.saved_tensors
+            return gradients[0] @ weight, torch.zeros(4, 3).addmm_(gradients[0].t(), x)
+
+    with work.MatrixWork() as seen:
+        Linear.apply(x, weight).sum().backward()
+    names = [call.function.__name__ for call in seen.calls]
+    assert names == ["mm.out", "mm.default", "addmm_.default"]
+    with FlopCounterMode(display=False) as counter:
+        work.bare_work(seen.calls, CPU)()
+    assert counter.get_total_flops() >= 2 * 2 * 6 * 3 * 4  # the counter does not know all of them
+
+
 def test_products_of_the_model_by_hand(scripts: dict[str, ModuleType]) -> None:
     step = scripts["training_step"]
     corpus, options, steps = step.quick_options()
-    counts, graph_products = {}, {}
+    counts, batched = {}, {}
     for name in step.MODELS:
         built = step.TrainingStep(name, corpus, device=CPU, seed=0, steps=steps, options=options)
         calls = built.calls(next(iter(built.loader(0))))
-        counts[name] = len(calls)
         names = [call.function.__name__ for call in calls]
-        assert names.count("lstm") == 2  # the queries, and the proposals
-        graph_products[name] = names.count("matmul")
-    # Projection, two LSTMs, the graph, two layers of each comparison, two of each of both heads;
-    # the learned graph has phi and P P^T besides, and three graphs have three comparisons.
-    assert counts == {"dynamic": 12, "khop_n1_k1": 10, "khop_n1_k123": 16, "complete": 10}
-    assert graph_products == {"dynamic": 2, "khop_n1_k1": 1, "khop_n1_k123": 3, "complete": 1}
+        assert names.count("lstm") == 1  # queries and proposals together
+        batched[name] = names.count("bmm.default")
+        counts[name] = len(names) - batched[name] - 1
+    # Each product of two learned things has three calls: itself and two gradients. Layers: two of
+    # each comparison, two of both heads (three calls each), and the projection, whose input has no
+    # gradient (two); the learned graph has phi besides, and three graphs have three comparisons.
+    heads, projection = 4 * 3, 2
+    assert counts == {
+        "dynamic": projection + heads + 3 + 2 * 3,
+        "khop_n1_k1": projection + heads + 2 * 3,
+        "khop_n1_k123": projection + heads + 3 * 2 * 3,
+        "complete": projection + heads + 2 * 3,
+    }
+    # The graph, the pooling (fixed weights: two calls), and P P^T.
+    assert batched["dynamic"] == 3 + 2 + 3
 
 
 def test_training_steps_change_the_weights(scripts: dict[str, ModuleType]) -> None:

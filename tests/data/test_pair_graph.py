@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from gnnreloc.data import pair_graph
+from gnnreloc.data.pair_graph import pair_graphs
 from gnnreloc.errors import InputError
 
 ATTRIBUTES = {"x", "time", "is_query", "segment", "target", "overlap", "pair", "num_nodes"}
@@ -80,3 +81,43 @@ def test_times_must_be_two() -> None:
         pair_graph(clip, clip, torch.zeros(3))
     with pytest.raises(InputError, match=r"target must hold start and end, got shape \[2, 2\]"):
         pair_graph(clip, clip, seconds(0.0, 1.0), target=torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_several_at_once_are_each_alone(known: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, proposals = torch.rand(3, 2, generator=generator), torch.rand(4, 3, 2)
+    segments, targets = torch.rand(2, 4, 2, generator=generator, dtype=torch.float64)
+    overlaps = torch.rand(4, generator=generator, dtype=torch.float64)
+    options = {"targets": targets, "overlaps": overlaps} if known else {}
+    graphs = pair_graphs(query, proposals, segments, pair=5, **options)
+    assert len(graphs) == 4
+    for row, graph in enumerate(graphs):
+        truth = {"target": targets[row], "overlap": float(overlaps[row])} if known else {}
+        alone = pair_graph(query, proposals[row], segments[row], pair=5, **truth)
+        assert list(graph.keys()) != [] and set(graph.keys()) == set(alone.keys())
+        assert graph.num_nodes == 6
+        for name in ATTRIBUTES - {"num_nodes"}:
+            assert graph[name].dtype == alone[name].dtype
+            assert torch.equal(graph[name].nan_to_num(), alone[name].nan_to_num()), name
+    graphs[0].pair = torch.tensor([8])
+    assert [graph.pair.item() for graph in graphs] == [8, 5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("changed", "culprit"),
+    [
+        ({"proposals": torch.zeros(4, 2, 2)}, r"proposals must be \[4, 3, 2\], got \[4, 2, 2\]"),
+        ({"segments": torch.zeros(3, 2)}, r"segments must be \[4, 2\], got \[3, 2\]"),
+        ({"targets": torch.zeros(4, 3)}, r"targets must be \[4, 2\], got \[4, 3\]"),
+        ({"overlaps": torch.zeros(4, 1)}, r"overlaps must be \[4\], got \[4, 1\]"),
+    ],
+)
+def test_several_that_do_not_fit(changed: dict[str, Tensor], culprit: str) -> None:
+    arguments = {
+        "query": torch.zeros(3, 2),
+        "proposals": torch.zeros(4, 3, 2),
+        "segments": torch.zeros(4, 2),
+    }
+    with pytest.raises(InputError, match=culprit):
+        pair_graphs(**(arguments | changed))
