@@ -1,7 +1,8 @@
 """How long A(x) x takes and how much memory, for learned cosine weights A(x), over N.
 
     python benchmarks/adjacency.py                        # the whole grid
-    python benchmarks/adjacency.py --only small linear    # parts of it: small large huge linear gpu
+    python benchmarks/adjacency.py --only small linear    # parts of it: small options large huge
+                                                          # linear gpu
     python benchmarks/adjacency.py --device cuda          # the part `gpu`
     python benchmarks/adjacency.py --plot benchmarks/results/adjacency.json
 
@@ -20,7 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from adjacency_cases import BACK_ENDS, LINEAR, Setting, make_case
+from adjacency_cases import BACK_ENDS, LINEAR, OPTIONS, Setting, make_case
 from common import Limits, Session, slope
 from plot import write_plots
 from record import (
@@ -47,7 +48,7 @@ PEERS = {
 }
 #: Edge by edge is left out where another weighting of the same sizes shows it.
 EDGE_WEIGHTINGS = ("none", "softmax")
-PARTS = ("small", "large", "huge", "linear", "gpu")
+PARTS = ("small", "options", "large", "huge", "linear", "gpu")
 
 
 def grid(parts: Sequence[str]) -> Iterator[tuple[Setting, list[str]]]:
@@ -61,6 +62,11 @@ def grid(parts: Sequence[str]) -> Iterator[tuple[Setting, list[str]]]:
         for (nodes, batch), channels in product(((80, 32), (512, 4), (2048, 1)), (64, 512)):
             for weighting, backward in product(PEERS, both):
                 yield _with_cases(Setting(nodes, batch, channels, weighting, backward))
+    if "options" in parts:
+        for (nodes, batch), weighting in product(((80, 32), (512, 4), (2048, 1)), OPTIONS):
+            for backward in both:
+                setting = Setting(nodes, batch, 64, weighting, backward)
+                yield setting, ["floor", "dense", "blocked", "auto"]
     if "large" in parts:
         for weighting, backward in product(PEERS, both):
             yield _with_cases(Setting(8192, 1, 64, weighting, backward))
@@ -104,7 +110,7 @@ def checks_of(results: Sequence[Mapping[str, Any]], device: str) -> list[dict[st
     worst = {
         setting: times["auto"] / min(times[name] for name in BACK_ENDS if name in times)
         for setting, times in seconds.items()
-        if "auto" in times
+        if "auto" in times and groups[setting]["auto"]["seconds"]["runs"] > 1
     }
     if worst:
         setting = max(worst, key=lambda setting: worst[setting])

@@ -24,6 +24,14 @@ LARGEST_FLOOR = {"cpu": 3072, "cuda": 8192}
 
 BACK_ENDS = ("edge", "dense", "lowrank", "blocked", "auto")
 LINEAR = ("none", "shift")  # weightings that are linear in the cosine
+#: Weightings with other options of the layer, which have no peer.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "none, row": {"normalization": "row"},
+    "relu, row": {"activation": "relu", "normalization": "row"},
+    "relu, sym": {"activation": "relu", "normalization": "sym"},
+    "softmax, top 8": {"activation": "softmax", "top_k": 8},
+    "softmax, self-loops": {"activation": "softmax", "add_self_loops": True},
+}
 EDGE_WISE = ("edge", "graph_conv", "agnn_conv", "transformer_conv")
 DENSE = ("dense", "dense_graph_conv", "dense_torch", "dense_compiled")
 
@@ -37,7 +45,8 @@ class Setting(NamedTuple):
         nodes: of a graph, N.
         batch: number of graphs, B.
         channels: of a node, d.
-        weighting: ``none`` (the cosine itself), ``relu``, ``shift`` or ``softmax``.
+        weighting: ``none`` (the cosine itself), ``relu``, ``shift``, ``softmax``, or a name of
+            :data:`OPTIONS`.
         backward: take the gradient with respect to the nodes too.
         dtype: ``float32`` or ``bfloat16``.
     """
@@ -138,7 +147,8 @@ def propagation(name: str, setting: Setting, device: torch.device) -> Propagate:
     """
     channels = setting.channels
     if name in BACK_ENDS:
-        layer = CosineAdjacency(channels, None, activation=setting.weighting).to(device)
+        options = OPTIONS.get(setting.weighting, {"activation": setting.weighting})
+        layer = CosineAdjacency(channels, None, **options).to(device)
         return lambda x: layer.matmul(x, x, backend=name)
     if name in EDGE_WISE:
         return _edge_wise(name, setting, device)

@@ -75,7 +75,7 @@ def _dense(size: Size, weighting: Weighting, training: bool, sparsity: bool) -> 
     passes = _passes(weighting) + weighting.add_self_loops + sparsity
     passes += weighting.activation != "none"
     if weighting.normalization != "none":
-        passes += 1 if cached else 5
+        passes += (2 if cached else 5) + (weighting.activation == "none")
     search = 0 if weighting.top_k is None else 700
     per_pass = steps * (25 if cached else 75)
     return entries * (steps * (size.channels + size.values) + per_pass * passes + search)
