@@ -16,8 +16,6 @@ from gnnreloc.nn.row_product import Operands, is_linear, linear_sums, row_produc
 from gnnreloc.nn.size_buckets import size_buckets
 from gnnreloc.nn.tile_sums import working_dtype
 
-BACKENDS = ("auto", "edge", "dense", "lowrank", "blocked")
-
 
 class ProductOptions(NamedTuple):
     r"""What a product is to be, beside its operands.
@@ -37,70 +35,6 @@ class ProductOptions(NamedTuple):
     backend: str
     sparsity: bool
     sparsity_rows: int | None
-
-
-def check_product(
-    nodes: Pair,
-    h: Tensor,
-    mask: Tensor | Pair | None,
-    batch: Tensor | Pair | None,
-    batch_size: int | None,
-    options: ProductOptions,
-) -> None:
-    """Check what a product is asked for.
-
-    Args:
-        nodes: Sending and receiving nodes, both :math:`(N, C)` or :math:`(B, N, C)`.
-        h: Values of the sending nodes.
-        mask: Goes with :math:`(B, N, C)` only.
-        batch: Goes with :math:`(N, C)` only.
-        batch_size: Goes with :math:`(N, C)` only.
-        options: What the product is to be.
-
-    Raises:
-        ValueError: If something does not fit.
-    """
-    if options.backend not in BACKENDS:
-        known = ", ".join(BACKENDS)
-        raise ValueError(f"'backend' must be one of {known} (got '{options.backend}')")
-    x_src, x_dst = nodes
-    shapes = f"{list(x_src.shape)} and {list(x_dst.shape)}"
-    if x_src.dim() not in (2, 3) or x_dst.dim() != x_src.dim():
-        raise ValueError(f"Expected nodes of shape [N, C] or [B, N, C] (got {shapes})")
-    if x_src.dim() == 3 and x_src.size(0) != x_dst.size(0):
-        raise ValueError(f"Sending and receiving nodes need the same number of graphs ({shapes})")
-    if h.dim() != x_src.dim() or h.shape[:-1] != x_src.shape[:-1]:
-        raise ValueError(
-            f"'h' needs one row for each sending node: nodes {list(x_src.shape)}, "
-            f"'h' {list(h.shape)}"
-        )
-    if x_src.dim() == 3 and not (batch is None and batch_size is None):
-        raise ValueError("'batch' and 'batch_size' are for nodes of shape [N, C], not [B, N, C]")
-    if mask is not None:
-        if x_src.dim() == 2:
-            raise ValueError("'mask' is for nodes of shape [B, N, C]; flat nodes take 'batch'")
-        for x, marked in zip(nodes, as_pair(mask), strict=True):
-            if marked.dtype != torch.bool or marked.shape != x.shape[:2]:
-                raise ValueError(
-                    f"'mask' must be bool of shape {list(x.shape[:2])} (got {marked.dtype}, "
-                    f"{list(marked.shape)})"
-                )
-    if options.sparsity_rows is not None:
-        _check_sampling(options)
-
-
-def _check_sampling(options: ProductOptions) -> None:
-    weighting = options.weighting
-    if options.sparsity_rows is not None and options.sparsity_rows < 1:
-        raise ValueError(f"'sparsity_rows' must be at least 1 (got {options.sparsity_rows})")
-    if not options.sparsity or options.backend == "edge":
-        raise ValueError(
-            "'sparsity_rows' needs 'return_sparsity', and another back end than 'edge'"
-        )
-    if weighting.add_self_loops or weighting.top_k is not None:
-        raise ValueError("'sparsity_rows' goes with neither 'top_k' nor 'add_self_loops'")
-    if weighting.normalization == "sym":
-        raise ValueError("'sparsity_rows' does not go with normalization 'sym'")
 
 
 def adjacency_matrix(
@@ -234,7 +168,12 @@ def ragged_product(
         if group is not None:
             sending, receiving = as_pair(group)
             groups = (sending[bucket.sources], receiving[bucket.targets])
-        part, part_total = batch_product(own, other, h[bucket.sources], options, mask, groups)
+        values = h[bucket.sources]
+        if mask is not None:  # what is gathered for padding is node 0, of another graph
+            own = own.masked_fill(~mask[1][:, None, :, None], 0.0)
+            other = other.masked_fill(~mask[0][:, None, :, None], 0.0)
+            values = values.masked_fill(~mask[0].unsqueeze(-1), 0.0)
+        part, part_total = batch_product(own, other, values, options, mask, groups)
         received, targets = part.transpose(1, 2).flatten(0, 1), bucket.targets.flatten()
         if bucket.target_mask is not None:
             kept = bucket.target_mask.flatten()

@@ -60,7 +60,10 @@ def choose_backend(
         costs["dense"] = _dense(size, weighting, training, sparsity)
     if linear:
         costs["lowrank"] = _lowrank(size, training)
-    return min(costs, key=costs.__getitem__)
+    chosen = "blocked"
+    for name, cost in costs.items():  # min() does not take sizes that a compiler leaves open
+        chosen = name if cost < costs[chosen] else chosen
+    return chosen
 
 
 def _passes(weighting: Weighting) -> int:

@@ -89,8 +89,16 @@ def graph_sizes(
         return _split_evenly(num_nodes[0], batch_size), _split_evenly(num_nodes[1], batch_size)
     both = (batch, batch) if isinstance(batch, Tensor) else batch
     for nodes, numbers in zip(num_nodes, both, strict=True):
-        if numbers.numel() != nodes:
-            raise ValueError(f"{nodes} nodes, but {numbers.numel()} graph numbers in 'batch'")
+        if numbers.shape != (nodes,) or numbers.dtype not in (torch.int32, torch.int64):
+            raise ValueError(
+                f"'batch' needs a whole number for each of {nodes} nodes (got {numbers.dtype}, "
+                f"{list(numbers.shape)})"
+            )
+        if bool((numbers[1:] < numbers[:-1]).any()):
+            raise ValueError("'batch' must be sorted: the nodes of a graph stand together")
+        if nodes > 0 and not (0 <= int(numbers[0]) and int(numbers[-1]) < (batch_size or 2**62)):
+            found = f"{int(numbers[0])} to {int(numbers[-1])}"
+            raise ValueError(f"'batch' must number graphs from 0 below 'batch_size' (got {found})")
     if isinstance(batch, Tensor):
         sizes = _count(batch, batch_size)
         return sizes, sizes
@@ -113,11 +121,7 @@ def _split_evenly(num_nodes: int, batch_size: int | None) -> list[int]:
 
 
 def _count(batch: Tensor, batch_size: int | None) -> list[int]:
-    if batch_size is None:
-        sizes: list[int] = batch.bincount().tolist()
-        return sizes
-    count = torch.zeros(batch_size, dtype=torch.long, device=batch.device)
-    sizes = count.scatter_add(0, batch, torch.ones_like(batch)).tolist()
+    sizes: list[int] = batch.bincount(minlength=batch_size or 0).tolist()
     return sizes
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.conv import MessagePassing
 
+from gnnreloc.nn.adjacency_input import check_nodes, check_product, without_padding
 from gnnreloc.nn.adjacency_product import (
     ProductOptions,
     adjacency_matrix,
     batch_product,
-    check_product,
     count_pairs,
     ragged_product,
 )
@@ -119,8 +119,8 @@ class CosineAdjacency(MessagePassing):
             found = f"(got {heads} heads and {in_channels} channels)"
             rule = "'heads' must be positive and, without 'out_channels', divide 'in_channels'"
             raise ValueError(f"{rule} {found}")
-        if not temperature > 0:
-            raise ValueError(f"'temperature' must be positive (got {temperature})")
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"'temperature' must be positive and finite (got {temperature})")
 
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -196,6 +196,7 @@ class CosineAdjacency(MessagePassing):
         x_src, x_dst = as_pair(x)
         if x_src.dim() != 2 or x_dst.dim() != 2:
             raise ValueError(f"Expected nodes of shape [N, C] (got {list(x_src.shape)})")
+        check_nodes((x_src, x_dst), None, group)
         if edge_index is None:
             sizes = graph_sizes((x_src.size(0), x_dst.size(0)), batch, batch_size)
             edge_index = block_edges(*sizes, device=x_src.device)
@@ -240,7 +241,8 @@ class CosineAdjacency(MessagePassing):
             ValueError: If `group` is needed and missing, or `x` has not three dimensions.
         """
         bipartite = self._check_bipartite(x)
-        unit_src, unit_dst = self._dense_directions(x)
+        check_nodes(as_pair(x), mask, group)
+        unit_src, unit_dst = self._dense_directions(without_padding(x, mask))
         query = self._scale(unit_dst)
         weight = adjacency_matrix(query, unit_src, self.weighting, bipartite, mask, group)
         weight = weight.to(as_pair(x)[0].dtype)
@@ -301,13 +303,14 @@ class CosineAdjacency(MessagePassing):
             return_sparsity,
             sparsity_rows,
         )
-        check_product(nodes, h, mask, batch, batch_size, options)
+        check_product(nodes, h, mask, group, batch, batch_size, options)
         if nodes[0].dim() == 3:
             pairs = count_pairs(*nodes, mask)
             if backend == "edge":
                 out, total = edge_product_of_batch(self, x, h, mask, group)
             else:
-                key, query = self._dense_directions(x)
+                key, query = self._dense_directions(without_padding(x, mask))
+                h = h if mask is None else h.masked_fill(~as_pair(mask)[0].unsqueeze(-1), 0.0)
                 out, total = batch_product(self._scale(query), key, h, options, mask, group)
         else:
             sizes = graph_sizes((nodes[0].size(0), nodes[1].size(0)), batch, batch_size)

@@ -62,8 +62,10 @@ def check_weighting(weighting: Weighting) -> None:
         )
     if weighting.top_k is not None and weighting.top_k < 1:
         raise ValueError(f"'top_k' must be at least 1 (got {weighting.top_k})")
-    if not weighting.eps > 0:
-        raise ValueError(f"'eps' must be positive (got {weighting.eps})")
+    if not 0 < weighting.eps < math.inf:
+        raise ValueError(f"'eps' must be positive and finite (got {weighting.eps})")
+    if weighting.threshold is not None and math.isnan(weighting.threshold):
+        raise ValueError("'threshold' must be a number (got nan)")
 
 
 def weigh(

@@ -35,7 +35,7 @@ class RectifiedDropout(torch.nn.Module):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         if not 0.0 <= p <= 1.0:
-            raise ValueError(f"'p' must be between 0 and 1 (got {p})")
+            raise ValueError(f"dropout probability 'p' must be between 0 and 1 (got {p})")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

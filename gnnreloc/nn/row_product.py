@@ -120,7 +120,8 @@ def _divide(sums: Tensor, size: Tensor, least: float) -> tuple[Tensor, Tensor]:
     """Divide by row sums; rows whose sum is not above a least are 0. Counts the others."""
     usable = size > least
     out = sums / torch.where(usable, size, torch.inf).unsqueeze(-1)
-    return out, usable.sum(dim=-1).to(size.dtype)
+    # Absolute weights of a usable row sum to 1, whatever they are: a gradient, and it is 0.
+    return out, usable.sum(dim=-1) + 0.0 * size.sum(dim=-1)
 
 
 def _sums_with_loops(

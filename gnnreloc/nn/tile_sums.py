@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from gnnreloc.nn.edge_weighting import full_precision
 from gnnreloc.nn.tile_loop import TileRule, loop_backward, loop_forward
@@ -52,7 +53,16 @@ def tile_sums(
         :math:`(G, n)` that was subtracted from the scores before the exponential (0 where there
         was none, or the row is empty). It has no gradient: sums divided by row sums do not depend
         on it.
+
+    Raises:
+        RuntimeError: If forward-mode derivatives are asked for.
     """
+    if not torch.compiler.is_compiling():
+        for tensor in (query, key, value):
+            if unpack_dual(tensor).tangent is not None:
+                raise RuntimeError(
+                    "The back end 'blocked' has no forward-mode derivatives: choose 'dense'"
+                )
     with full_precision(query.device):
         sums, sizes, offset = _forward(query, key, value, query_code, key_code, *rule)
     return sums, sizes, offset

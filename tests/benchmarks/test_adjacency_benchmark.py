@@ -130,7 +130,7 @@ def result(setting: Any, case: str, seconds: float, memory: int = 10**9) -> dict
         "setting": setting._asdict(),
         "status": "measured",
         "reason": None,
-        "seconds": {"median": seconds, "iqr": 0.0, "blocks": 1, "runs": 1},
+        "seconds": {"median": seconds, "iqr": 0.0, "blocks": 5, "runs": 5},
         "memory": {"above": memory, "total": 2 * memory},
         "figures": {},
     }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gnnreloc.nn import CosineAdjacency
-from gnnreloc.nn.adjacency_product import BACKENDS
+from gnnreloc.nn.adjacency_input import BACKENDS
 
 OPTIONS = st.fixed_dictionaries(
     {

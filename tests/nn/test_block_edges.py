@@ -42,7 +42,7 @@ def test_graph_sizes() -> None:
     assert graph_sizes((3, 3), batch, 4) == ([2, 0, 1, 0], [2, 0, 1, 0])
     assert graph_sizes((3, 1), (batch, torch.tensor([1])), 3) == ([2, 0, 1], [0, 1, 0])
     for batch_size in (None, 3):
-        with pytest.raises(ValueError, match="5 nodes, but 3 graph numbers in 'batch'"):
+        with pytest.raises(ValueError, match="'batch' needs a whole number for each of 5 nodes"):
             graph_sizes((5, 5), batch, batch_size)
     with pytest.raises(ValueError, match="5 nodes are not 2 graphs"):
         graph_sizes((5, 5), None, 2)

@@ -217,7 +217,7 @@ def test_the_paper_s_recipe_overfits_a_few_videos(separable_corpus: Corpus, tmp_
     # Its losses and three optimisers; other rates, no weight decay and negatives from the same
     # video, for there are few videos and the candidates of one video are to be ranked.
     rates = [replace(option) for option in PAPER_TRAINING["optimizers"]]
-    rates[0].lr, rates[0].weight_decay, rates[2].lr = 2e-3, 0.0, 1e-2
+    rates[0].lr, rates[0].weight_decay, rates[2].lr = 1e-3, 0.0, 1e-2
     model = build(**PAPER["model"] | {"hidden_channels": 48, "timesteps": 12})
     options = PAPER_TRAINING | {"optimizers": rates, "negatives": "in_video"}
     Trainer(epochs=250, samples=64, batch_size=16, device="cpu", **options).fit(
