@@ -22,6 +22,7 @@ import torch_geometric
 import gnnreloc
 from gnnreloc.atomic_write import atomic_write
 from gnnreloc.errors import InputError
+from gnnreloc.training.freed_memory import keep_freed_memory
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "result.schema.json"
@@ -58,11 +59,12 @@ def common_parser(description: str | None, name: str) -> OneLineParser:
 
 
 def set_up(options: argparse.Namespace) -> torch.device:
-    """Set threads and seed; the device.
+    """Set threads, seed and the allocator, as ``experiments/run.py`` does; the device.
 
     Raises:
         InputError: If there is no such device, or a number is out of range.
     """
+    keep_freed_memory()
     if options.threads is not None and options.threads < 1:
         raise InputError(f"--threads must be at least 1, got {options.threads}")
     if not 0 <= options.seed < 2**32:

@@ -33,7 +33,6 @@ from gnnreloc.datasets import synthetic
 from gnnreloc.errors import InputError
 from gnnreloc.models import GraphRelocalizer, create_model
 from gnnreloc.training import RoutedOptimizers, Trainer
-from gnnreloc.training.freed_memory import keep_freed_memory
 from gnnreloc.training.losses import compute_losses
 
 MODELS = ("dynamic", "khop_n1_k1", "khop_n1_k123", "complete")
@@ -69,7 +68,6 @@ class TrainingStep:
         model = create_model(name, in_channels=corpus.num_channels, **options.get("model", {}))
         if not isinstance(model, GraphRelocalizer):
             raise InputError(f"{name} has no graph")
-        keep_freed_memory()
         self.trainer = Trainer(device=device.type, **options.get("trainer", {}))
         self.fabric = Fabric(accelerator=device.type, devices=1)
         self.model = model.to(device).train()

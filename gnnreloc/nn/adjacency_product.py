@@ -38,8 +38,7 @@ class ProductOptions(NamedTuple):
 
 
 def adjacency_matrix(
-    query: Tensor,
-    key: Tensor,
+    score: Tensor,
     weighting: Weighting,
     bipartite: bool,
     mask: Tensor | Pair | None = None,
@@ -48,9 +47,8 @@ def adjacency_matrix(
     r"""The matrices themselves.
 
     Args:
-        query: Directions of the receiving nodes by the temperature :math:`(B, H, n, d)`.
-        key: Directions of the sending nodes :math:`(B, H, m, d)`.
-        weighting: How cosines become weights.
+        score: Cosines by the temperature :math:`(B, H, n, m)`.
+        weighting: How they become weights.
         bipartite: Whether receiving and sending nodes are different ones.
         mask: False for padding :math:`(B, n)`, or a pair.
         group: Group of each node :math:`(n)` or :math:`(B, n)`, or a pair.
@@ -58,8 +56,6 @@ def adjacency_matrix(
     Returns:
         Adjacency matrices :math:`(B, H, n, m)`.
     """
-    with full_precision(query.device):
-        score = query @ key.transpose(-1, -2)
     allowed = dense_support(weighting.support, mask, group)
     loops = None
     if weighting.add_self_loops:
@@ -79,8 +75,8 @@ def batch_product(
     r"""Products of a batch of graphs.
 
     Args:
-        query: As for :func:`adjacency_matrix`.
-        key: As for :func:`adjacency_matrix`.
+        query: Directions of the receiving nodes by the temperature :math:`(B, H, n, d)`.
+        key: Directions of the sending nodes :math:`(B, H, m, d)`.
         h: Values of the sending nodes :math:`(B, m, F)`.
         options: What the product is to be.
         mask: As for :func:`adjacency_matrix`.
@@ -97,14 +93,16 @@ def batch_product(
     sampled = sparsity and rows is not None and rows < query.size(-2)
     if sampled:
         options = options._replace(sparsity=False)
-    backend = _backend(query, key, h, options)
+    training = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, h))
+    size = Size(query.size(0) * query.size(1), query.size(2), key.size(2), key.size(3), h.size(2))
+    backend = foreseen_backend(size, options, training)
     if 0 in (*query.shape[:3], key.size(2)):
         return query.new_zeros(*query.shape[:3], h.size(-1)), query.new_zeros(())
     if backend == "dense":
-        matrix = adjacency_matrix(query, key, weighting, options.bipartite, mask, group)
         with full_precision(query.device):
-            out = matrix @ h.unsqueeze(1).to(matrix.dtype)
-        total = matrix.abs().sum() if options.sparsity else out.new_zeros(())
+            score = query @ key.transpose(-1, -2)
+        matrix = adjacency_matrix(score, weighting, options.bipartite, mask, group)
+        out, total = matrix_product(matrix, h, sparsity=options.sparsity)
     else:
         operands = _operands(query, key, h, options, mask, group)
         if weighting.top_k is not None and backend == "blocked":
@@ -197,8 +195,17 @@ def count_pairs(x_src: Tensor, x_dst: Tensor, mask: Tensor | Pair | None) -> Ten
     return (mask_src.sum(dim=-1) * mask_dst.sum(dim=-1)).sum().clamp(min=1)
 
 
-def _backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOptions) -> str:
-    """The back end asked for, or the one that is expected to be fastest."""
+def foreseen_backend(size: Size, options: ProductOptions, training: bool) -> str:
+    """The back end asked for, or the one that is expected to be fastest.
+
+    Args:
+        size: Size of the product.
+        options: What the product is to be.
+        training: Whether gradients will be taken.
+
+    Raises:
+        ValueError: If the back end asked for cannot give the product.
+    """
     linear = is_linear(options.weighting, options.steepness, sparsity=options.sparsity)
     if options.backend == "lowrank" and not linear:
         raise ValueError(
@@ -207,9 +214,6 @@ def _backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOptions) -> 
         )
     if options.backend != "auto":
         return options.backend
-    training = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, h))
-    graphs = query.size(0) * query.size(1)
-    size = Size(graphs, query.size(2), key.size(2), key.size(3), h.size(2))
     return choose_backend(
         size,
         options.weighting,
@@ -218,6 +222,22 @@ def _backend(query: Tensor, key: Tensor, h: Tensor, options: ProductOptions) -> 
         training=training,
         sparsity=options.sparsity,
     )
+
+
+def matrix_product(matrix: Tensor, h: Tensor, *, sparsity: bool) -> tuple[Tensor, Tensor]:
+    r"""Product of given matrices, by the back end ``"dense"``.
+
+    Args:
+        matrix: Adjacency matrices :math:`(B, H, n, m)`.
+        h: Values of the sending nodes :math:`(B, m, F)`.
+        sparsity: Whether the second result is needed.
+
+    Returns:
+        The products :math:`(B, H, n, F)`, and the sum of :math:`|\mathbf{A}|`, 0 unless needed.
+    """
+    with full_precision(matrix.device):
+        out = matrix @ h.unsqueeze(1).to(matrix.dtype)
+    return out, matrix.abs().sum() if sparsity else out.new_zeros(())
 
 
 def _operands(

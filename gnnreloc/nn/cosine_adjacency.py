@@ -14,13 +14,16 @@ from gnnreloc.nn.adjacency_product import (
     adjacency_matrix,
     batch_product,
     count_pairs,
+    foreseen_backend,
+    matrix_product,
     ragged_product,
 )
 from gnnreloc.nn.adjacency_rows import EdgeRows
+from gnnreloc.nn.backend_choice import Size
 from gnnreloc.nn.block_edges import block_edges, graph_sizes
 from gnnreloc.nn.edge_product import edge_product, edge_product_of_batch
 from gnnreloc.nn.edge_support import Pair, as_pair, edge_support
-from gnnreloc.nn.edge_weighting import Weighting, check_weighting, weigh
+from gnnreloc.nn.edge_weighting import Weighting, check_weighting, full_precision, weigh
 
 
 class CosineAdjacency(MessagePassing):
@@ -240,12 +243,11 @@ class CosineAdjacency(MessagePassing):
         Raises:
             ValueError: If `group` is needed and missing, or `x` has not three dimensions.
         """
-        bipartite = self._check_bipartite(x)
-        check_nodes(as_pair(x), mask, group)
-        unit_src, unit_dst = self._dense_directions(without_padding(x, mask))
-        query = self._scale(unit_dst)
-        weight = adjacency_matrix(query, unit_src, self.weighting, bipartite, mask, group)
-        weight = weight.to(as_pair(x)[0].dtype)
+        x_src, x_dst = as_pair(x)
+        if x_src.dim() != 3:
+            raise ValueError(f"Expected nodes of shape [B, N, C] (got {list(x_src.shape)})")
+        check_nodes((x_src, x_dst), mask, group)
+        weight = self._matrix(x, mask, group).to(x_src.dtype)
         return weight.squeeze(1) if self.heads == 1 else weight
 
     def matmul(
@@ -306,11 +308,15 @@ class CosineAdjacency(MessagePassing):
         check_product(nodes, h, mask, group, batch, batch_size, options)
         if nodes[0].dim() == 3:
             pairs = count_pairs(*nodes, mask)
+            h = h if mask is None else h.masked_fill(~as_pair(mask)[0].unsqueeze(-1), 0.0)
             if backend == "edge":
                 out, total = edge_product_of_batch(self, x, h, mask, group)
+            elif sparsity_rows is None and self._foresee(nodes, h, options) == "dense":
+                # The directions are gone by the time of the product, and their memory is free.
+                matrix = self._matrix(x, mask, group)
+                out, total = matrix_product(matrix, h, sparsity=return_sparsity)
             else:
                 key, query = self._dense_directions(without_padding(x, mask))
-                h = h if mask is None else h.masked_fill(~as_pair(mask)[0].unsqueeze(-1), 0.0)
                 out, total = batch_product(self._scale(query), key, h, options, mask, group)
         else:
             sizes = graph_sizes((nodes[0].size(0), nodes[1].size(0)), batch, batch_size)
@@ -323,6 +329,36 @@ class CosineAdjacency(MessagePassing):
         out = (out.squeeze(1) if self.heads == 1 else out).to(h.dtype)
         return (out, total / (pairs * self.heads)) if return_sparsity else out
 
+    def _foresee(self, nodes: Pair, h: Tensor, options: ProductOptions) -> str:
+        width = self.out_channels or self.in_channels // self.heads
+        x_src, x_dst = nodes
+        size = Size(x_src.size(0) * self.heads, x_dst.size(1), x_src.size(1), width, h.size(2))
+        training = torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (x_src, x_dst, h, *self.parameters())
+        )
+        return foreseen_backend(size, options, training)
+
+    def _matrix(
+        self, x: Tensor | Pair, mask: Tensor | Pair | None, group: Tensor | Pair | None
+    ) -> Tensor:
+        """Adjacency matrices of all heads, (graphs, heads, rows, columns)."""
+        bipartite = self._check_bipartite(x)
+        x = without_padding(x, mask)
+        sending, receiving = as_pair(x)
+        h_src = self._project(sending).transpose(1, 2)
+        h_dst = self._project(receiving).transpose(1, 2) if bipartite else h_src
+        inverse_src = self._inverse_length(h_src)
+        inverse_dst = self._inverse_length(h_dst) if bipartite else inverse_src
+        with full_precision(h_src.device):
+            if h_src.size(-1) > h_src.size(-2):  # there are fewer products than numbers in vectors
+                score = (h_dst @ h_src.transpose(-1, -2)) * inverse_dst
+                score = self._scale(score * inverse_src.transpose(-1, -2))
+            else:
+                key = h_src * inverse_src
+                query = h_dst * inverse_dst if bipartite else key
+                score = self._scale(query @ key.transpose(-1, -2))
+        return adjacency_matrix(score, self.weighting, bipartite, mask, group)
+
     def _directions(self, x: Tensor | Pair) -> Pair:
         """Unit vectors of sending and receiving nodes, (..., heads, channels)."""
         if isinstance(x, Tensor):
@@ -330,17 +366,21 @@ class CosineAdjacency(MessagePassing):
         return self._direction(x[0]), self._direction(x[1])
 
     def _direction(self, x: Tensor) -> Tensor:
+        h = self._project(x)
+        return h * self._inverse_length(h)
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Nodes by head, (..., heads, channels), in single precision or better."""
         h: Tensor = x if self.phi is None else self.phi(x)
         h = h.view(*h.shape[:-1], self.heads, h.size(-1) // self.heads)
-        h = h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
+        return h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
+
+    def _inverse_length(self, h: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
-        return h / torch.where(length > self.eps, length, torch.inf)
+        return torch.where(length > self.eps, length, torch.inf).reciprocal()
 
     def _dense_directions(self, x: Tensor | Pair) -> Pair:
         """Unit vectors of sending and receiving nodes, (graphs, heads, nodes, channels)."""
-        x_src, x_dst = as_pair(x)
-        if x_src.dim() != 3 or x_dst.dim() != 3:
-            raise ValueError(f"Expected nodes of shape [B, N, C] (got {list(x_src.shape)})")
         unit_src, unit_dst = self._directions(x)
         return unit_src.transpose(1, 2), unit_dst.transpose(1, 2)
 

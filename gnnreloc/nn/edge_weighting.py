@@ -106,7 +106,7 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     Args:
         device: Where the computation runs.
     """
-    if torch.amp.is_autocast_available(device.type):
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
