@@ -1,6 +1,6 @@
 """The receiving rows of an adjacency matrix, as a dense matrix or as an edge list.
 
-Both classes offer the same five operations, so that a rule for edge weights is written once and
+Both classes offer the same operations, so that a rule for edge weights is written once and
 runs in either form. Row :math:`i` holds the weights of everything that node :math:`i` receives.
 """
 

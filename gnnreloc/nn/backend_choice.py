@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from gnnreloc.nn.edge_weighting import Weighting
 
-#: Matrix entries (of all graphs and heads) up to which a matrix stays in the cache of a CPU.
+#: Matrix entries (of all graphs and heads) up to which a matrix is free to write on a CPU, and up
+#: to which passes over it are cheap.
 CACHED = 1 << 21
+CHEAP = 5 << 20
 #: Matrix entries above which no matrix is built where it need not be: 0.5 GB, several times over.
 TOO_LARGE = 1 << 27
 #: What a call of an operator costs, in multiplications.
-CALL = 8e6
+CALL = 12e6
 
 
 class Size(NamedTuple):
@@ -73,15 +75,17 @@ def _passes(weighting: Weighting) -> int:
 
 def _dense(size: Size, weighting: Weighting, training: bool, sparsity: bool) -> float:
     entries = size.graphs * size.rows * size.columns
-    cached = entries <= CACHED
+    cheap = entries <= CHEAP
     steps = 3 if training else 1
     passes = _passes(weighting) + weighting.add_self_loops + sparsity
     passes += weighting.activation != "none"
     if weighting.normalization != "none":
-        passes += (2 if cached else 5) + (weighting.activation == "none")
+        passes += (2 if cheap else 5) + (weighting.activation == "none")
     search = 0 if weighting.top_k is None else 700
-    per_pass = steps * (25 if cached else 75)
-    return entries * (steps * (size.channels + size.values) + per_pass * passes + search)
+    per_pass = steps * (25 if cheap else 75)
+    written = 0 if entries <= CACHED else 60
+    products = steps * (size.channels + size.values)
+    return entries * (products + per_pass * passes + search + written)
 
 
 def _blocked(
@@ -104,7 +108,9 @@ def _blocked(
         passes += 2  # absolute weights, and their signs
     if weighting.add_self_loops and size.columns <= 2048:
         passes += 3  # a diagonal that runs through every tile, or every other
-    return entries * (products + (50 if training else 25) * passes) + CALL * sweeps
+    return entries * (products + (50 if training else 25) * passes) + CALL * sweeps * (
+        2 if training else 1
+    )
 
 
 def _lowrank(size: Size, training: bool) -> float:

@@ -57,8 +57,9 @@ class CosineAdjacency(MessagePassing):
         such as :class:`torch_geometric.nn.GCNConv`, then return NaN.
 
     Cosines are computed in float32 where the nodes are in half precision, and returned in the
-    type of the nodes. A node whose projection is shorter than `eps` has no direction: its
-    cosines are exactly 0 and send no gradient.
+    type of the nodes (:meth:`matmul` of bfloat16 values on a GPU is the exception). A node whose
+    projection is shorter than `eps` has no direction: its cosines are exactly 0 and send no
+    gradient.
 
     Args:
         in_channels: Size of each node.
