@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
-from torch_geometric.nn.conv import MessagePassing
 
 from gnnreloc.nn.adjacency_input import check_nodes, check_product, without_padding
 from gnnreloc.nn.adjacency_product import (
@@ -23,10 +20,11 @@ from gnnreloc.nn.backend_choice import Size
 from gnnreloc.nn.block_edges import block_edges, graph_sizes
 from gnnreloc.nn.edge_product import edge_product, edge_product_of_batch
 from gnnreloc.nn.edge_support import Pair, as_pair, edge_support
-from gnnreloc.nn.edge_weighting import Weighting, check_weighting, full_precision, weigh
+from gnnreloc.nn.edge_weighting import Weighting, check_weighting, weigh
+from gnnreloc.nn.projected_cosine import ProjectedCosine
 
 
-class CosineAdjacency(MessagePassing):
+class CosineAdjacency(ProjectedCosine):
     r"""Edge weights learned as the cosine similarity of projected nodes.
 
     This is the dynamic adjacency matrix of Zhou et al., "Dynamic Adjacency Matrix for Video
@@ -118,50 +116,27 @@ class CosineAdjacency(MessagePassing):
         bias: bool = True,
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(aggr="add", node_dim=0)
-        if heads < 1 or (out_channels is None and in_channels % heads != 0):
-            found = f"(got {heads} heads and {in_channels} channels)"
-            rule = "'heads' must be positive and, without 'out_channels', divide 'in_channels'"
-            raise ValueError(f"{rule} {found}")
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"'temperature' must be positive and finite (got {temperature})")
-
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.heads = heads
-        self.temperature = temperature
-        self.learn_temperature = learn_temperature
+        super().__init__(
+            in_channels,
+            out_channels,
+            heads=heads,
+            temperature=temperature,
+            learn_temperature=learn_temperature,
+            bias=bias,
+            eps=eps,
+        )
         self.activation = activation
         self.normalization = normalization
         self.top_k = top_k
         self.threshold = threshold
         self.add_self_loops = add_self_loops
         self.support = support
-        self.eps = eps
-
         check_weighting(self.weighting)
-
-        self.phi: torch.nn.Linear | None = None
-        if out_channels is not None:
-            self.phi = torch.nn.Linear(in_channels, heads * out_channels, bias=bias)
-        self.log_temperature: torch.nn.Parameter | None = None
-        if learn_temperature:
-            self.log_temperature = torch.nn.Parameter(torch.empty(()))
-
-        self.reset_parameters()
 
     @property
     def weighting(self) -> Weighting:
         """How cosines become weights."""
         return Weighting(*(getattr(self, name) for name in Weighting._fields))
-
-    def reset_parameters(self) -> None:
-        """Reset the projection and the temperature."""
-        super().reset_parameters()
-        if self.phi is not None:
-            self.phi.reset_parameters()
-        if self.log_temperature is not None:
-            torch.nn.init.constant_(self.log_temperature, math.log(self.temperature))
 
     def forward(
         self,
@@ -344,51 +319,8 @@ class CosineAdjacency(MessagePassing):
     ) -> Tensor:
         """Adjacency matrices of all heads, (graphs, heads, rows, columns)."""
         bipartite = self._check_bipartite(x)
-        x = without_padding(x, mask)
-        sending, receiving = as_pair(x)
-        h_src = self._project(sending).transpose(1, 2)
-        h_dst = self._project(receiving).transpose(1, 2) if bipartite else h_src
-        inverse_src = self._inverse_length(h_src)
-        inverse_dst = self._inverse_length(h_dst) if bipartite else inverse_src
-        with full_precision(h_src.device):
-            if h_src.size(-1) > h_src.size(-2):  # there are fewer products than numbers in vectors
-                score = (h_dst @ h_src.transpose(-1, -2)) * inverse_dst
-                score = self._scale(score * inverse_src.transpose(-1, -2))
-            else:
-                key = h_src * inverse_src
-                query = h_dst * inverse_dst if bipartite else key
-                score = self._scale(query @ key.transpose(-1, -2))
+        score = self._scores(without_padding(x, mask))
         return adjacency_matrix(score, self.weighting, bipartite, mask, group)
-
-    def _directions(self, x: Tensor | Pair) -> Pair:
-        """Unit vectors of sending and receiving nodes, (..., heads, channels)."""
-        if isinstance(x, Tensor):
-            return as_pair(self._direction(x))
-        return self._direction(x[0]), self._direction(x[1])
-
-    def _direction(self, x: Tensor) -> Tensor:
-        h = self._project(x)
-        return h * self._inverse_length(h)
-
-    def _project(self, x: Tensor) -> Tensor:
-        """Nodes by head, (..., heads, channels), in single precision or better."""
-        h: Tensor = x if self.phi is None else self.phi(x)
-        h = h.view(*h.shape[:-1], self.heads, h.size(-1) // self.heads)
-        return h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
-
-    def _inverse_length(self, h: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
-        return torch.where(length > self.eps, length, torch.inf).reciprocal()
-
-    def _dense_directions(self, x: Tensor | Pair) -> Pair:
-        """Unit vectors of sending and receiving nodes, (graphs, heads, nodes, channels)."""
-        unit_src, unit_dst = self._directions(x)
-        return unit_src.transpose(1, 2), unit_dst.transpose(1, 2)
-
-    def _scale(self, cosine: Tensor) -> Tensor:
-        if self.log_temperature is not None:
-            return cosine * (-self.log_temperature.to(cosine.dtype)).exp()
-        return cosine if self.temperature == 1 else cosine / self.temperature
 
     def _check_bipartite(self, x: Tensor | Pair) -> bool:
         bipartite = not isinstance(x, Tensor)
