@@ -42,6 +42,7 @@ from node_classifiers import (
     logistic_regression,
     perceptron,
 )
+from node_label_propagation import label_propagation
 from node_splits import CITATION, DATASETS, Split, load
 from node_table import page, table
 
@@ -50,7 +51,7 @@ from gnnreloc.errors import InputError
 RESULTS = Path(__file__).parent / "results" / "node_classification.csv"
 COLUMNS = ["dataset", "system", "seed", "validation", "test", "seconds", "options", "commit"]
 
-#: The settings of ours, without and with a given graph.
+#: The settings of ours in APPNP, without and with a given graph.
 LEARNED: dict[str, dict[str, Any]] = {
     "tabular": {
         "neighbours": 10,
@@ -85,6 +86,8 @@ FIXED = {
     kind: settings | {"model": settings["model"] | {"mix": 1.0}}
     for kind, settings in LEARNED.items()
 }
+#: The settings of our label propagation, which is for data without a graph.
+PROPAGATION: Options = {"neighbours": 40, "mix": 0.2, "temperature": 0.5, "rounds": 2}
 _PENALTIES: list[Options] = [{"inverse_penalty": value} for value in (0.01, 0.1, 1.0, 10.0, 100.0)]
 _NEIGHBOURS: list[Options] = [{"neighbours": neighbours} for neighbours in (5, 10, 20)]
 #: The settings of each system that a run chooses from; none where a system does not apply.
@@ -95,6 +98,8 @@ SETTINGS: dict[str, dict[str, list[Options]]] = {
     "gcn_given": {"tabular": [], "citation": [{}]},
     "fixed": {kind: [settings] for kind, settings in FIXED.items()},
     "learned": {kind: [settings] for kind, settings in LEARNED.items()},
+    "propagation_fixed": {"tabular": [{**PROPAGATION, "rounds": 0}], "citation": []},
+    "propagation": {"tabular": [PROPAGATION], "citation": []},
 }
 SYSTEMS: dict[str, Callable[..., Fitted]] = {
     "logistic_regression": logistic_regression,
@@ -103,6 +108,8 @@ SYSTEMS: dict[str, Callable[..., Fitted]] = {
     "gcn_given": graph_convolution,
     "fixed": learned_propagation,
     "learned": learned_propagation,
+    "propagation_fixed": label_propagation,
+    "propagation": label_propagation,
 }
 
 

@@ -1,8 +1,8 @@
 """The classifiers that ``node_classification.py`` compares; all learn from a few labelled nodes.
 
-One of them is built on :class:`~gnnreloc.nn.CosineAdjacency`; the others are the usual ones for
-such data: logistic regression, a multilayer perceptron, and the graph convolutional network of Kipf
-and Welling (2017) on a given graph or on the nearest neighbours.
+One of them is built on :class:`~gnnreloc.nn.CosineAdjacency`, and so is the one of
+``node_label_propagation.py``. The others are the usual ones: logistic regression, a perceptron, and
+the graph convolutional network of Kipf and Welling (2017) on a given graph or nearest neighbours.
 """
 
 from __future__ import annotations
