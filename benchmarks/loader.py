@@ -17,10 +17,10 @@ from functools import partial
 from typing import Any
 
 from common import Case, Limits, Run, Session
-from record import check, common_parser, environment, fail, print_checks, set_up, write_results
+from record import check, common_parser, environment, fail, set_up
 from rich.console import Console
 from rich.table import Table
-from training_step import STEPS, TrainingStep, pair_seconds, quick_options
+from training_step import STEPS, TrainingStep, pair_seconds, quick_options, write_report
 
 from gnnreloc.datasets import synthetic
 from gnnreloc.errors import InputError
@@ -93,23 +93,15 @@ def main(arguments: Sequence[str]) -> None:
         session = Session(device, Limits(seconds=0.02 if options.quick else 5.0, long=60.0))
         session.measure(cases_of(step, options.workers))
         print_results(session.results, Console(width=None if Console().is_terminal else 110))
-        checks = checks_of(session.results)
-        print_checks(checks)
-        write_results(
+        write_report(
             options.out,
             "loader",
+            step,
+            session,
+            seed=options.seed,
             started=started,
-            options={
-                "steps": steps,
-                "seed": options.seed,
-                "data": corpus.settings,
-                "trainer": step.trainer.describe(),
-                **session.describe(),
-            },
-            results=session.results,
-            checks=checks,
+            checks=checks_of(session.results),
         )
-        print(options.out)
     except InputError as error:
         fail(error)
 

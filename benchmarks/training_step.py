@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -185,6 +186,35 @@ def quick_options() -> tuple[Corpus, dict[str, dict[str, Any]], int]:
     return corpus, options, 2
 
 
+def write_report(
+    path: Path,
+    name: str,
+    step: TrainingStep,
+    session: Session,
+    *,
+    seed: int,
+    started: dict[str, Any],
+    checks: list[dict[str, Any]],
+) -> None:
+    """Print the checks, and write what was measured with a step and how."""
+    print_checks(checks)
+    write_results(
+        path,
+        name,
+        started=started,
+        options={
+            "steps": step.data.samples // step.trainer.batch_size,
+            "seed": seed,
+            "data": step.data.corpus.settings,
+            "trainer": step.trainer.describe(),
+            **session.describe(),
+        },
+        results=session.results,
+        checks=checks,
+    )
+    print(path)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure, print and write."""
     parser = common_parser(__doc__, "training_step")
@@ -209,23 +239,15 @@ def main(arguments: Sequence[str]) -> None:
         session.measure(cases)
         console = Console(width=None if Console().is_terminal else 110)
         print_results(session.results, console)
-        checks = checks_of(session.results)
-        print_checks(checks)
-        write_results(
+        write_report(
             options.out,
             "training_step",
+            step,
+            session,
+            seed=options.seed,
             started=started,
-            options={
-                "steps": steps,
-                "seed": options.seed,
-                "data": corpus.settings,
-                "trainer": step.trainer.describe(),
-                **session.describe(),
-            },
-            results=session.results,
-            checks=checks,
+            checks=checks_of(session.results),
         )
-        print(options.out)
     except InputError as error:
         fail(error)
 

@@ -285,3 +285,25 @@ def check_segments(segments: Tensor) -> None:
         raise InputError(
             f"segment {row} (from 0): found start {start}, end {end} s, wanted finite start < end"
         )
+
+
+def require_channels(query: Features, reference: Features, in_channels: int | None = None) -> None:
+    """Check that query and reference have the same width, or that of a model.
+
+    Args:
+        query: the query clip.
+        reference: the reference video.
+        in_channels: width C that the model was made for, if there is one.
+
+    Raises:
+        InputError: if one of them has another width; names it.
+    """
+    if in_channels is None:
+        whose, width = "the reference", reference.num_channels
+    else:
+        whose, width = "the model was made for", in_channels
+    for name, clip in (("query", query), ("reference", reference)):
+        if clip.num_channels != width:
+            raise InputError(
+                f"the {name} has {clip.num_channels} feature channels, {whose} {width}"
+            )

@@ -10,35 +10,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.features import Features
+from gnnreloc.data.features import Features, require_channels
 from gnnreloc.data.sampled_set import SampledSet, require_at_least
 from gnnreloc.data.training_set import SHORTEST_PART, part_of_pair
 from gnnreloc.errors import InputError
 
 #: Labels of a step, in the order of the classes of the sequence labeller.
 START, END, INSIDE, OUTSIDE = range(4)
-
-
-def require_channels(query: Features, reference: Features, in_channels: int | None = None) -> None:
-    """Check that query and reference have the same width, or that of a model.
-
-    Args:
-        query: the query clip.
-        reference: the reference video.
-        in_channels: width C that the model was made for, if there is one.
-
-    Raises:
-        InputError: if one of them has another width; names it.
-    """
-    if in_channels is None:
-        whose, width = "the reference", reference.num_channels
-    else:
-        whose, width = "the model was made for", in_channels
-    for name, clip in (("query", query), ("reference", reference)):
-        if clip.num_channels != width:
-            raise InputError(
-                f"the {name} has {clip.num_channels} feature channels, {whose} {width}"
-            )
 
 
 def pool_rows(features: Features, factor: int) -> Features:

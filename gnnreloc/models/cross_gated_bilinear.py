@@ -11,14 +11,13 @@ from torch.nn.utils.rnn import pad_sequence
 from torch_geometric.data import Batch, Data
 
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.features import Features
+from gnnreloc.data.features import Features, require_channels
 from gnnreloc.data.sequence_set import (
     END,
     INSIDE,
     START,
     SequenceSet,
     pool_pair,
-    require_channels,
     sequence_graph,
 )
 from gnnreloc.models.relocalizer import Moments

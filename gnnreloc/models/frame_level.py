@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from gnnreloc.data.features import Features, resample_clip
-from gnnreloc.data.sequence_set import pool_rows, require_channels
+from gnnreloc.data.features import Features, require_channels, resample_clip
+from gnnreloc.data.sequence_set import pool_rows
 from gnnreloc.models.relocalizer import Moments, Relocalizer
 from gnnreloc.proposals import nms_1d
 

@@ -10,9 +10,14 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.features import Features, ResampleMode, resample, resample_clip
+from gnnreloc.data.features import (
+    Features,
+    ResampleMode,
+    require_channels,
+    resample,
+    resample_clip,
+)
 from gnnreloc.data.pair_graph import pair_graphs
-from gnnreloc.data.sequence_set import require_channels
 from gnnreloc.data.training_set import TrainingSet
 from gnnreloc.models.relocalizer import Moments, require_proposals
 from gnnreloc.models.trainable import TrainableRelocalizer

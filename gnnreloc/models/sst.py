@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.features import Features, ResampleMode
-from gnnreloc.data.sequence_set import require_channels
+from gnnreloc.data.features import Features, ResampleMode, require_channels
 from gnnreloc.models.relocalizer import Moments
 from gnnreloc.models.video_level import VideoLevel
 from gnnreloc.proposals import SSTNetwork, train_sst

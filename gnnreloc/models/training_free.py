@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gnnreloc.data.features import Features, resample, resample_clip
-from gnnreloc.data.sequence_set import require_channels
+from gnnreloc.data.features import Features, require_channels, resample, resample_clip
 from gnnreloc.models.relocalizer import Moments, Relocalizer, require_proposals
 
 

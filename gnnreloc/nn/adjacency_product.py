@@ -9,8 +9,14 @@ from torch import Tensor
 
 from gnnreloc.nn.adjacency_rows import DenseRows
 from gnnreloc.nn.backend_choice import Size, choose_backend
-from gnnreloc.nn.edge_support import Pair, as_pair, dense_support, valid_entries
-from gnnreloc.nn.edge_weighting import Weighting, full_precision, weigh
+from gnnreloc.nn.edge_support import (
+    Pair,
+    as_pair,
+    dense_support,
+    require_groups,
+    valid_entries,
+)
+from gnnreloc.nn.edge_weighting import HALF, Weighting, full_precision, weigh
 from gnnreloc.nn.nearest_columns import nearest_product
 from gnnreloc.nn.row_product import Operands, is_linear, linear_sums, row_product, tiled_sums
 from gnnreloc.nn.size_buckets import size_buckets
@@ -269,7 +275,7 @@ def _operands(
 def _in_working_dtype(operands: Operands, h: Tensor) -> Operands:
     """Values in half precision are multiplied in half precision where the fused kernels do so."""
     dtype = working_dtype(h.device, h.dtype)
-    if dtype == operands.value.dtype or dtype not in (torch.float16, torch.bfloat16):
+    if dtype == operands.value.dtype or dtype not in HALF:
         return operands
     query, key, value = (tensor.to(dtype) for tensor in operands[:3])
     return operands._replace(query=query, key=key, value=value)
@@ -285,10 +291,8 @@ def _node_codes(
     """Number the groups of receiving and of sending nodes, with -1 for padding."""
     if support == "all":
         codes = [torch.zeros(1, n, dtype=torch.int32, device=device) for n in lengths]
-    elif group is None:
-        raise ValueError(f"The support '{support}' needs the 'group' of each node")
     else:
-        sending, receiving = as_pair(group)
+        sending, receiving = require_groups(support, group)
         codes = [receiving.int(), sending.int()]
         if not sending.dtype == receiving.dtype == torch.bool:
             flat = torch.cat([receiving.flatten(), sending.flatten()])

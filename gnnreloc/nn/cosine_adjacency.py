@@ -283,11 +283,13 @@ class CosineAdjacency(ProjectedCosine):
         )
         check_product(nodes, h, mask, group, batch, batch_size, options)
         if nodes[0].dim() == 3:
+            if sparsity_rows is None:
+                options = options._replace(backend=self._foresee(nodes, h, options))
             pairs = count_pairs(*nodes, mask)
             h = h if mask is None else h.masked_fill(~as_pair(mask)[0].unsqueeze(-1), 0.0)
             if backend == "edge":
                 out, total = edge_product_of_batch(self, x, h, mask, group)
-            elif sparsity_rows is None and self._foresee(nodes, h, options) == "dense":
+            elif options.backend == "dense" and sparsity_rows is None:
                 # The directions are gone by the time of the product, and their memory is free.
                 matrix = self._matrix(x, mask, group)
                 out, total = matrix_product(matrix, h, sparsity=return_sparsity)

@@ -34,7 +34,7 @@ def edge_support(support: str, edge_index: Tensor, group: Tensor | Pair | None) 
     """
     if support == "all":
         return None
-    group_src, group_dst = _groups(support, group)
+    group_src, group_dst = require_groups(support, group)
     return _supported(support, group_dst[edge_index[1]], group_src[edge_index[0]])
 
 
@@ -57,7 +57,7 @@ def dense_support(
     allowed = None if mask is None else valid_entries(mask)
     if support == "all":
         return allowed
-    group_src, group_dst = _groups(support, group)
+    group_src, group_dst = require_groups(support, group)
     supported = _supported(support, group_dst.unsqueeze(-1), group_src.unsqueeze(-2))
     supported = supported if supported.dim() == 3 else supported.unsqueeze(0)
     supported = supported.unsqueeze(1)
@@ -77,7 +77,32 @@ def valid_entries(mask: Tensor | Pair) -> Tensor:
     return (mask_dst.unsqueeze(-1) & mask_src.unsqueeze(-2)).unsqueeze(1)
 
 
-def _groups(support: str, group: Tensor | Pair | None) -> Pair:
+def kept_pairs(support: str, row_code: Tensor, column_code: Tensor) -> Tensor:
+    """Mark the pairs of nodes inside the support, without padding.
+
+    Args:
+        support: As for :func:`edge_support`.
+        row_code: Group of each row, negative for padding, shape (..., rows).
+        column_code: The same of each column, shape (..., columns).
+
+    Returns:
+        Truth values, shape (..., rows, columns).
+    """
+    row, column = row_code.unsqueeze(-1), column_code.unsqueeze(-2)
+    kept = (row >= 0) & (column >= 0)
+    return kept if support == "all" else kept.logical_and_(_supported(support, row, column))
+
+
+def require_groups(support: str, group: Tensor | Pair | None) -> Pair:
+    """Groups of sending and of receiving nodes.
+
+    Args:
+        support: As for :func:`edge_support`.
+        group: Group of each node, or a pair of these.
+
+    Raises:
+        ValueError: If it is missing.
+    """
     if group is None:
         raise ValueError(f"The support '{support}' needs the 'group' of each node")
     return as_pair(group)

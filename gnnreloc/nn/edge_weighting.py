@@ -12,6 +12,7 @@ from torch import Tensor
 from gnnreloc.nn.adjacency_rows import AdjacencyRows
 from gnnreloc.nn.edge_support import SUPPORTS
 
+HALF = (torch.float16, torch.bfloat16)
 ACTIVATIONS = ("none", "relu", "shift", "softmax")
 NORMALIZATIONS = ("none", "row", "sym")
 

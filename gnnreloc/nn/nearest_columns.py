@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from gnnreloc.nn.adjacency_rows import DenseRows
+from gnnreloc.nn.edge_support import kept_pairs
 from gnnreloc.nn.edge_weighting import Weighting, full_precision, weigh
 
 #: Numbers that are held at once in a block of scores, or of gathered vectors.
@@ -111,10 +112,7 @@ def _search(
             part = slice(row, row + height)
             score = query[graph, part] @ key[graph].t()
             if query_code is not None and key_code is not None:
-                own, other = query_code[graph, part].unsqueeze(-1), key_code[graph]
-                keep = (own >= 0) & (other >= 0)
-                if support != "all":
-                    keep &= own == other if support == "intra" else own != other
+                keep = kept_pairs(support, query_code[graph, part], key_code[graph])
                 score.masked_fill_(~keep, -torch.inf)
             best, columns[graph, part] = _first_largest(score, k)
             usable[graph, part] = best > -torch.inf

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.nn.conv import MessagePassing
 
 from gnnreloc.nn.edge_support import Pair, as_pair
-from gnnreloc.nn.edge_weighting import full_precision
+from gnnreloc.nn.edge_weighting import HALF, full_precision
 
 
 class ProjectedCosine(MessagePassing):
@@ -115,7 +115,7 @@ class ProjectedCosine(MessagePassing):
         """Nodes by head, (..., heads, channels), in single precision or better."""
         h: Tensor = x if self.phi is None else self.phi(x)
         h = h.view(*h.shape[:-1], self.heads, h.size(-1) // self.heads)
-        return h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
+        return h.float() if h.dtype in HALF else h
 
     def _inverse_length(self, h: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(h, dim=-1, keepdim=True)

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gnnreloc.nn.edge_support import kept_pairs
+from gnnreloc.nn.edge_weighting import HALF
+
 #: Rows and columns of a tile, which stays in the cache of a CPU core.
 TILE = (512, 1024)
 #: Scores up to here go through the exponential as they are: neither sums nor their squares, in the
 #: gradient of what is divided by them, leave the range of float32.
 SMALL_SCORE = 15.0
-
-#: Computed in float32 here; row sums and offsets are float32.
-HALF = (torch.float16, torch.bfloat16)
 
 Codes = tuple[Tensor | None, Tensor | None]
 
@@ -42,7 +42,7 @@ def loop_forward(
     query: Tensor, key: Tensor, value: Tensor, codes: Codes, rule: TileRule
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums, row sums of absolute weights, and offsets; see :func:`~gnnreloc.nn.tile_sums`."""
-    if query.dtype in HALF:
+    if query.dtype in HALF:  # float32 here, as row sums and offsets are
         sums, sizes, offset = loop_forward(query.float(), key.float(), value.float(), codes, rule)
         return sums.to(value.dtype), sizes, offset
     sums = value.new_zeros(*query.shape[:2], value.size(-1))
@@ -147,11 +147,8 @@ class _TileLoop:
         score = self.product(0, self.query[graphs, rows], self.key[graphs, columns])
         keep: Tensor | None = None
         if self.query_code is not None and self.key_code is not None:
-            row = self.query_code[graphs, rows].unsqueeze(-1)
-            column = self.key_code[graphs, columns].unsqueeze(-2)
-            keep = (row >= 0) & (column >= 0)
-            if rule.support != "all":
-                keep &= row == column if rule.support == "intra" else row != column
+            codes = self.query_code[graphs, rows], self.key_code[graphs, columns]
+            keep = kept_pairs(rule.support, *codes)
         if rule.threshold is not None:
             activated = score.relu() if rule.activation == "relu" else score
             activated = (1 + score) / 2 if rule.activation == "shift" else activated

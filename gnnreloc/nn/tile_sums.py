@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from gnnreloc.nn.edge_weighting import full_precision
+from gnnreloc.nn.edge_weighting import HALF, full_precision
 from gnnreloc.nn.tile_loop import TileRule, loop_backward, loop_forward
 
 _EVERYTHING = TileRule()
@@ -78,7 +78,7 @@ def working_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
         dtype: Type of the values.
     """
     fused = dtype == torch.bfloat16 and _is_fused(device, dtype, _EVERYTHING)
-    half = dtype in (torch.float16, torch.bfloat16)
+    half = dtype in HALF
     return torch.float32 if half and not fused else dtype
 
 
@@ -150,7 +150,7 @@ def _backward(
 
 @_forward.register_fake
 def _(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    half = query.dtype in (torch.float16, torch.bfloat16)
+    half = query.dtype in HALF
     rows = query.new_empty(query.shape[:2], dtype=torch.float32 if half else query.dtype)
     return value.new_empty(*query.shape[:2], value.size(-1)), rows, torch.empty_like(rows)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -16,20 +17,38 @@ NAMES = (
     *("adjacency", "adjacency_cases", "common", "loader", "matrix_work", "memory", "plot"),
     *("record", "training_step"),
 )
+NODE_NAMES = (
+    *("node_classification", "node_classifiers", "node_label_propagation", "node_splits"),
+    "node_table",
+)
 
 Main = Callable[..., int]
 
 
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[dict[str, ModuleType]]:
+@contextmanager
+def loaded(names: Sequence[str]) -> Iterator[dict[str, ModuleType]]:
     """The modules; they are found by their names only while they are loaded."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        yield {name: importlib.import_module(name) for name in NAMES}
+        yield {name: importlib.import_module(name) for name in names}
     finally:
         sys.path.remove(str(BENCHMARKS))
-        for name in NAMES:
+        for name in names:
             sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[dict[str, ModuleType]]:
+    """The benchmarks of time and memory."""
+    with loaded(NAMES) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[dict[str, ModuleType]]:
+    """The benchmark of node classification."""
+    with loaded(NODE_NAMES) as found:
+        yield found
 
 
 @pytest.fixture

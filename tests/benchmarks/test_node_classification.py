@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -29,22 +27,14 @@ TABULAR = (
 class Scripts:
     """The benchmark and its neighbours as modules."""
 
-    def __init__(self) -> None:
-        self.command, self.classifiers, self.splits, self.table = map(
-            importlib.import_module, NAMES
-        )
+    def __init__(self, modules: dict[str, ModuleType]) -> None:
+        self.command, self.classifiers, self.splits, self.table = map(modules.__getitem__, NAMES)
 
 
 @pytest.fixture(scope="module")
-def scripts() -> Iterator[Scripts]:
-    """The scripts; they are found by their names only while these tests run."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield Scripts()
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-        for name in (*NAMES, "node_label_propagation"):
-            sys.modules.pop(name, None)
+def scripts(modules: dict[str, ModuleType]) -> Scripts:
+    """The scripts of node classification, by what they are for."""
+    return Scripts(modules)
 
 
 @pytest.fixture(scope="module")

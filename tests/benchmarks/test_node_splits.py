@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import pickle
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,30 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NAMES = ("node_classifiers", "node_splits")
-
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[dict[str, ModuleType]]:
-    """The modules; they are found by their names only while these tests run."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield {name: importlib.import_module(name) for name in NAMES}
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-        for name in NAMES:
-            sys.modules.pop(name, None)
-
 
 @pytest.mark.parametrize(
     ("dataset", "nodes", "train", "validation"),
     [("wine", 178, 10, 20), ("cancer", 569, 10, 20), ("digits", 1797, 50, 100)],
 )
 def test_splits_have_the_sizes_of_the_literature(
-    scripts: dict[str, ModuleType], dataset: str, nodes: int, train: int, validation: int
+    modules: dict[str, ModuleType], dataset: str, nodes: int, train: int, validation: int
 ) -> None:
-    split = scripts["node_splits"].load(dataset, 4, None)
+    split = modules["node_splits"].load(dataset, 4, None)
     parts = (split.problem.train, split.problem.validation, split.test)
     assert [len(part) for part in parts] == [train, validation, nodes - train - validation]
     assert torch.equal(torch.cat(parts).sort().values, torch.arange(nodes))
@@ -48,39 +30,39 @@ def test_splits_have_the_sizes_of_the_literature(
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_every_part_of_a_split_has_the_classes_in_their_shares(
-    scripts: dict[str, ModuleType], seed: int
+    modules: dict[str, ModuleType], seed: int
 ) -> None:
     truth = np.repeat([0, 1, 2], [59, 71, 48])
-    parts = scripts["node_splits"].split_nodes(truth, train=10, validation=20, seed=seed)
+    parts = modules["node_splits"].split_nodes(truth, train=10, validation=20, seed=seed)
     for part in parts:
         wanted = np.bincount(truth) * len(part) / len(truth)
         assert np.abs(np.bincount(truth[part], minlength=3) - wanted).max() < 1.5
 
 
-def test_another_seed_is_another_split(scripts: dict[str, ModuleType]) -> None:
+def test_another_seed_is_another_split(modules: dict[str, ModuleType]) -> None:
     truth = np.repeat([0, 1], 50)
     first, again, other = (
-        scripts["node_splits"].split_nodes(truth, train=10, validation=20, seed=seed)[0]
+        modules["node_splits"].split_nodes(truth, train=10, validation=20, seed=seed)[0]
         for seed in (0, 0, 1)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_runs_take_the_published_splits_in_turn(scripts: dict[str, ModuleType]) -> None:
-    tests = [scripts["node_splits"].load("wine_idgl", seed, None).test for seed in range(6)]
+def test_runs_take_the_published_splits_in_turn(modules: dict[str, ModuleType]) -> None:
+    tests = [modules["node_splits"].load("wine_idgl", seed, None).test for seed in range(6)]
     assert torch.equal(tests[0], tests[5])
     assert not torch.equal(tests[0], tests[1])
-    truth = scripts["node_splits"].TABULAR["wine"].load().target
-    *_, second = scripts["node_splits"].split_nodes(truth, train=10, validation=20, seed=6666)
+    truth = modules["node_splits"].TABULAR["wine"].load().target
+    *_, second = modules["node_splits"].split_nodes(truth, train=10, validation=20, seed=6666)
     assert torch.equal(tests[1], torch.as_tensor(second))
 
 
-def test_features_are_scaled_where_they_should_be(scripts: dict[str, ModuleType]) -> None:
-    wine = scripts["node_splits"].load("wine", 0, None).problem.x.to_dense()
+def test_features_are_scaled_where_they_should_be(modules: dict[str, ModuleType]) -> None:
+    wine = modules["node_splits"].load("wine", 0, None).problem.x.to_dense()
     torch.testing.assert_close(wine.mean(dim=0), torch.zeros(13), atol=1e-5, rtol=0)
     torch.testing.assert_close(wine.std(dim=0, correction=0), torch.ones(13))
-    digits = scripts["node_splits"].load("digits", 0, None).problem.x.to_dense()
+    digits = modules["node_splits"].load("digits", 0, None).problem.x.to_dense()
     assert torch.equal((digits * 16).round(), digits * 16)
     assert digits.max() == 1
 
@@ -108,10 +90,10 @@ def write_planetoid(folder: Path, dataset: str) -> None:
     (folder / f"ind.{dataset}.test.index").write_text("".join(f"{node}\n" for node in test))
 
 
-def test_public_split_of_a_citation_graph(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+def test_public_split_of_a_citation_graph(modules: dict[str, ModuleType], tmp_path: Path) -> None:
     write_planetoid(tmp_path / "cora" / "raw", "cora")
     before = sorted(tmp_path.rglob("*"))
-    split = scripts["node_splits"].load("cora", 0, tmp_path)
+    split = modules["node_splits"].load("cora", 0, tmp_path)
     problem = split.problem
     assert problem.train.tolist() == list(range(6))
     assert problem.validation.tolist() == list(range(6, 506))

@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
-import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NAMES = (
-    *("node_classification", "node_classifiers", "node_label_propagation", "node_splits"),
-    "node_table",
-)
-
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[dict[str, ModuleType]]:
-    """The modules; they are found by their names only while these tests run."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield {name: importlib.import_module(name) for name in NAMES}
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-        for name in NAMES:
-            sys.modules.pop(name, None)
 
 
 def rows_of(*values: tuple[str, str, int, float]) -> pd.DataFrame:
@@ -36,7 +13,7 @@ def rows_of(*values: tuple[str, str, int, float]) -> pd.DataFrame:
     return rows.assign(validation=0.5, seconds=1.0, options="{}", commit="abc")
 
 
-def test_table_by_hand(scripts: dict[str, ModuleType]) -> None:
+def test_table_by_hand(modules: dict[str, ModuleType]) -> None:
     rows = rows_of(
         ("wine", "mlp", 0, 0.90),
         ("wine", "mlp", 1, 0.96),
@@ -46,7 +23,7 @@ def test_table_by_hand(scripts: dict[str, ModuleType]) -> None:
         ("wine", "learned", 2, 0.99),
         ("wine", "propagation", 0, 0.981),
     )
-    lines = scripts["node_table"].table(rows).splitlines()
+    lines = modules["node_table"].table(rows).splitlines()
     # Deviations: 6 / sqrt(2) = 4.24, and sqrt((0 + 1 + 1) / 2) = 1.
     assert lines == [
         "| system | wine | cora |",
@@ -59,7 +36,7 @@ def test_table_by_hand(scripts: dict[str, ModuleType]) -> None:
     ]
 
 
-def test_gains_by_hand(scripts: dict[str, ModuleType]) -> None:
+def test_gains_by_hand(modules: dict[str, ModuleType]) -> None:
     rows = rows_of(
         ("wine", "learned", 0, 0.95),
         ("wine", "learned", 1, 0.99),
@@ -68,14 +45,14 @@ def test_gains_by_hand(scripts: dict[str, ModuleType]) -> None:
         ("wine", "fixed", 0, 0.93),
     )
     # Seed by seed 2 and 4 points; their deviation is sqrt(2), the error of the mean 1.
-    gains = scripts["node_table"].gains
+    gains = modules["node_table"].gains
     assert gains(rows, "learned", "fixed") == "wine +3.0 ± 1.0"
     assert gains(rows, "fixed", "learned") == "wine -3.0 ± 1.0"
     assert gains(rows, "propagation", "fixed") == "no runs to compare"
     assert gains(rows.iloc[[0, 3]], "learned", "fixed") == "no runs to compare"
 
 
-def test_data_sets_above_the_published_figure_by_hand(scripts: dict[str, ModuleType]) -> None:
+def test_data_sets_above_the_published_figure_by_hand(modules: dict[str, ModuleType]) -> None:
     rows = rows_of(
         ("wine", "learned", 0, 0.970),
         ("wine", "learned", 1, 0.988),
@@ -84,19 +61,19 @@ def test_data_sets_above_the_published_figure_by_hand(scripts: dict[str, ModuleT
         ("cancer_idgl", "learned", 0, 0.952),
         ("cora", "learned", 0, 0.99),
     )
-    above_published = scripts["node_table"].above_published
+    above_published = modules["node_table"].above_published
     assert above_published(rows, "learned") == "wine, cancer_idgl"
     assert above_published(rows, "propagation") == "none"
 
 
-def test_commands_by_hand(scripts: dict[str, ModuleType]) -> None:
+def test_commands_by_hand(modules: dict[str, ModuleType]) -> None:
     rows = rows_of(
         ("cora", "mlp", 0, 0.5),
         ("wine", "mlp", 0, 0.5),
         ("wine", "mlp", 1, 0.5),
         ("digits", "mlp", 0, 0.5),
     )
-    assert scripts["node_table"].commands(rows).splitlines() == [
+    assert modules["node_table"].commands(rows).splitlines() == [
         "python benchmarks/node_classification.py --datasets wine --seeds 2",
         "python benchmarks/node_classification.py --planetoid DATA/planetoid"
         " --datasets digits cora --seeds 1",
@@ -104,26 +81,28 @@ def test_commands_by_hand(scripts: dict[str, ModuleType]) -> None:
 
 
 def test_committed_results_are_of_the_settings_in_the_script(
-    scripts: dict[str, ModuleType],
+    modules: dict[str, ModuleType],
 ) -> None:
-    rows = scripts["node_classification"].read_rows(scripts["node_classification"].RESULTS)
+    rows = modules["node_classification"].read_rows(modules["node_classification"].RESULTS)
     assert not rows.duplicated(["dataset", "system", "seed"]).any()
     for row in rows.itertuples():
-        listed = scripts["node_classification"].settings_of(row.dataset, row.system)
+        listed = modules["node_classification"].settings_of(row.dataset, row.system)
         assert json.loads(row.options) in listed, f"{row.dataset} {row.system} {row.seed}"
     assert (rows.groupby(["dataset", "system"])["seed"].nunique() >= 5).all()
 
 
-def test_committed_page_is_that_of_the_committed_rows(scripts: dict[str, ModuleType]) -> None:
-    results = scripts["node_classification"].RESULTS
+def test_committed_page_is_that_of_the_committed_rows(modules: dict[str, ModuleType]) -> None:
+    results = modules["node_classification"].RESULTS
     page = results.with_suffix(".md").read_text(encoding="utf-8")
-    assert page == scripts["node_table"].page(scripts["node_classification"].read_rows(results))
+    assert page == modules["node_table"].page(modules["node_classification"].read_rows(results))
 
 
-def test_what_the_page_says_of_the_committed_rows_is_so(scripts: dict[str, ModuleType]) -> None:
-    rows = scripts["node_classification"].read_rows(scripts["node_classification"].RESULTS)
+def test_what_the_page_says_of_the_committed_rows_is_so(
+    modules: dict[str, ModuleType],
+) -> None:
+    rows = modules["node_classification"].read_rows(modules["node_classification"].RESULTS)
     means = rows.groupby(["system", "dataset"])["test"].mean()
-    published = scripts["node_table"].PUBLISHED[scripts["node_table"].IDGL]
+    published = modules["node_table"].PUBLISHED[modules["node_table"].IDGL]
     for learned, fixed in (("learned", "fixed"), ("propagation", "propagation_fixed")):
         assert set(published) <= set(means[learned].index)
         assert 100 * means[learned, "cancer"] < published["cancer"]
