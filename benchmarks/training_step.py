@@ -87,8 +87,12 @@ class TrainingStep:
 
     def loader(self, workers: int) -> Any:
         """The batches of one pass."""
-        size = self.trainer.batch_size
-        loader = DataLoader(self.data, batch_size=size, num_workers=workers)
+        loader = DataLoader(
+            self.data,
+            batch_size=self.trainer.batch_size,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
         return self.fabric.setup_dataloaders(loader)
 
     def losses(self, batch: Data) -> dict[Any, Tensor]:
@@ -219,7 +223,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, print and write."""
     parser = common_parser(__doc__, "training_step")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
-    parser.add_argument("--workers", nargs="+", type=int, default=[0, 2], help="of the DataLoader")
+    parser.add_argument("--workers", nargs="+", type=int, default=[0, 1], help="of the DataLoader")
     try:
         options = parser.parse_args(list(arguments))
         if min(options.workers) < 0:

@@ -60,6 +60,10 @@ class PairSampler:
             clips = named.where(named.notna(), clips)
         self._clips = clips.astype(str).to_numpy(dtype=object)
         self._labels = self.moments["label"].to_numpy(dtype=object)
+        # A row of a table takes long to read, and is read for every sample.
+        columns = self.moments[["video", "start", "end", "label"]].itertuples(index=False)
+        self._moments = [(str(v), (float(s), float(e)), str(c)) for v, s, e, c in columns]
+        self._references: dict[int, list[str]] = {}
         self._clips_of = self.moments.groupby("video").indices
         self.targets: dict[tuple[str, str], Tensor] = {}
         self._holders: dict[str, list[str]] = {}
@@ -77,15 +81,21 @@ class PairSampler:
                 "so no query has another video to be found in"
             )
 
+    def clip(self, row: int) -> tuple[str, tuple[float, float], str]:
+        """Video, start and end (s), and class of the moment of a row."""
+        return self._moments[row]
+
     def references(self, row: int) -> list[str]:
         """Videos in which the moment of a row can be searched for, sorted."""
-        moment = self.moments.iloc[row]
-        own, clip = str(moment["video"]), self._clips[row]
-        return [
-            video
-            for video in self._holders[str(moment["label"])]
-            if video != own and clip not in self._clips[self._clips_of[video]]
-        ]
+        if row not in self._references:
+            own, _, label = self._moments[row]
+            clip = self._clips[row]
+            self._references[row] = [
+                video
+                for video in self._holders[label]
+                if video != own and clip not in self._clips[self._clips_of[video]]
+            ]
+        return self._references[row]
 
     def other_class_rows(self, label: str, reference: str) -> NDArray[np.intp]:
         """Moments of other classes whose recording, so also their video, is not the reference's."""
@@ -94,11 +104,10 @@ class PairSampler:
 
     def pair(self, row: int, reference: str) -> Pair:
         """The pair of the moment of a row with a reference video."""
-        moment = self.moments.iloc[row]
-        label = str(moment["label"])
+        video, segment, label = self._moments[row]
         return Pair(
-            query_video=str(moment["video"]),
-            query_segment=(float(moment["start"]), float(moment["end"])),
+            query_video=video,
+            query_segment=segment,
             query_label=label,
             reference=reference,
             label=label,
@@ -203,13 +212,7 @@ def wrong_class_pairs(
                 f"{corpus.name}: subset {subset!r} has no moment of another class than "
                 f"{pair.label!r} to search for in video {pair.reference!r}"
             )
-        moment = sampler.moments.iloc[int(others[int(rng.integers(len(others)))])]
-        wrong.append(
-            replace(
-                pair,
-                query_video=str(moment["video"]),
-                query_segment=(float(moment["start"]), float(moment["end"])),
-                query_label=str(moment["label"]),
-            )
-        )
+        row = int(others[int(rng.integers(len(others)))])
+        video, segment, label = sampler.clip(row)
+        wrong.append(replace(pair, query_video=video, query_segment=segment, query_label=label))
     return wrong

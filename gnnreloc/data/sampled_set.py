@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
@@ -19,7 +20,8 @@ class SampledSet(Dataset[list[Data]], ABC):
 
     Sample ``i`` of epoch ``e`` depends on ``(seed, e, i)`` alone, not on workers, batch size or
     what was drawn before, so that a resumed run sees what an uninterrupted one does. The attribute
-    ``epoch`` is 0 at first; the training loop sets it. PyG's DataLoader collates the graphs of a
+    ``epoch`` is 0 at first; the training loop sets it, and workers that go on from one epoch to the
+    next see it, too. PyG's DataLoader collates the graphs of a
     batch of samples: ``__getitems__`` gives them as one flat list.
 
     A subclass writes ``_sample(rng)``.
@@ -47,7 +49,16 @@ class SampledSet(Dataset[list[Data]], ABC):
         self.samples = samples
         self.seed = seed
         self.partial = partial
-        self.epoch = 0
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch, from 0."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, number: int) -> None:
+        self._epoch.fill_(number)
 
     @abstractmethod
     def _sample(self, rng: np.random.Generator) -> list[Data]:

@@ -120,20 +120,22 @@ class TrainingSet(SampledSet):
 
     def _list(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:
         proposals = self.corpus.proposals[drawn.reference]
-        overlap = temporal_iou(proposals, drawn.targets).amax(dim=1).numpy()
+        overlaps = temporal_iou(proposals, drawn.targets)
+        overlap = overlaps.amax(dim=1).numpy()
         order = rng.permutation(len(proposals))
         best = int(overlap.argmax())
-        good = [best] + [int(i) for i in order if overlap[i] >= POSITIVE_OVERLAP and i != best]
+        good = [best] + [int(i) for i in order[overlap[order] >= POSITIVE_OVERLAP] if i != best]
         good = good[: max(1, self.list_length // 4)]
-        taken = set(good)
-        rest = [int(i) for i in order if i not in taken][: self.list_length - len(good)]
-        return self._graphs(drawn, drawn.reference, proposals[good + rest], drawn.targets)
+        rest = order[~np.isin(order, good)][: self.list_length - len(good)].tolist()
+        rows = good + rest
+        return self._graphs(drawn, drawn.reference, proposals[rows], overlaps[rows])
 
     def _triplet(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:
         proposals = self.corpus.proposals[drawn.reference]
-        overlap = temporal_iou(proposals, drawn.targets).amax(dim=1)
+        overlaps = temporal_iou(proposals, drawn.targets)
+        overlap = overlaps.amax(dim=1)
         positive = self._draw_from(rng, overlap >= POSITIVE_OVERLAP, int(overlap.argmax()))
-        graphs = self._graphs(drawn, drawn.reference, proposals[[positive]], drawn.targets)
+        graphs = self._graphs(drawn, drawn.reference, proposals[[positive]], overlaps[[positive]])
         if self.negatives == "in_video":
             negative = self._draw_from(rng, overlap < NEGATIVE_OVERLAP, int(overlap.argmin()))
             return graphs + self._graphs(drawn, drawn.reference, proposals[[negative]], None)
@@ -153,16 +155,19 @@ class TrainingSet(SampledSet):
         return int(positions[int(rng.integers(len(positions)))])
 
     def _graphs(
-        self, drawn: Pair, video: str, segments: Tensor, targets: Tensor | None
+        self, drawn: Pair, video: str, segments: Tensor, overlaps: Tensor | None
     ) -> list[Data]:
-        """One graph a segment of the video, each with the target that it overlaps most."""
+        """One graph a segment of the video, each with the target that it overlaps most.
+
+        ``overlaps`` are tIoUs of segments and targets, None where the video holds no target.
+        """
         query = self.corpus.features[drawn.query_video].slice(*drawn.query_segment)
         clip = resample_clip(query, self.timesteps, self.resampling)
         clips = resample(self.corpus.features[video], segments, self.timesteps, self.resampling)
-        if targets is None:
+        if overlaps is None:
             return pair_graphs(clip, clips, segments)
-        overlaps, best = temporal_iou(segments, targets).max(dim=1)
-        return pair_graphs(clip, clips, segments, targets=targets[best], overlaps=overlaps)
+        overlap, best = overlaps.max(dim=1)
+        return pair_graphs(clip, clips, segments, targets=drawn.targets[best], overlaps=overlap)
 
 
 def part_of_pair(rng: np.random.Generator, pair: Pair, *, shortest: float) -> Pair:

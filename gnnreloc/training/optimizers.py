@@ -106,7 +106,7 @@ class RoutedOptimizers:
             if not parameters:
                 continue
             kind = torch.optim.Adam if option.kind == "adam" else torch.optim.AdamW
-            optimizer = kind(parameters, lr=option.lr, weight_decay=option.weight_decay)
+            optimizer = kind(parameters, lr=option.lr, weight_decay=option.weight_decay, fused=True)
             shape = _one_cycle if option.schedule == "one_cycle" else _constant
             scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(shape, steps))
             self.options.append(option)

@@ -184,7 +184,14 @@ class Trainer:
             partial=self.partial,
         )
         loader: Any = fabric.setup_dataloaders(
-            DataLoader(data, batch_size=self.batch_size, num_workers=self.workers)
+            DataLoader(
+                data,
+                batch_size=self.batch_size,
+                num_workers=self.workers,
+                persistent_workers=self.workers > 0,
+                # Its own: the seeds of workers are not drawn from the random stream of the dropout.
+                generator=torch.Generator(),
+            )
         )
         going_on = resume and path.is_file()
         began = time.perf_counter()
