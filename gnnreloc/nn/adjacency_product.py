@@ -17,8 +17,10 @@ from gnnreloc.nn.edge_support import (
     valid_entries,
 )
 from gnnreloc.nn.edge_weighting import HALF, Weighting, full_precision, weigh
+from gnnreloc.nn.linear_product import is_linear, linear_product
 from gnnreloc.nn.nearest_columns import nearest_product
-from gnnreloc.nn.row_product import Operands, is_linear, linear_sums, row_product, tiled_sums
+from gnnreloc.nn.projected_cosine import Cosine
+from gnnreloc.nn.row_product import Operands, row_product
 from gnnreloc.nn.size_buckets import size_buckets
 from gnnreloc.nn.tile_sums import working_dtype
 
@@ -28,7 +30,7 @@ class ProductOptions(NamedTuple):
 
     Attributes:
         weighting: How cosines become weights.
-        steepness: :math:`1 / \tau`, or None where it is trained.
+        cosine: Which cosines these are.
         bipartite: Whether receiving and sending nodes are different ones.
         backend: ``"auto"``, ``"dense"``, ``"lowrank"`` or ``"blocked"``.
         sparsity: Whether the sum of :math:`|\mathbf{A}|` is needed.
@@ -36,7 +38,7 @@ class ProductOptions(NamedTuple):
     """
 
     weighting: Weighting
-    steepness: float | None
+    cosine: Cosine
     bipartite: bool
     backend: str
     sparsity: bool
@@ -71,8 +73,7 @@ def adjacency_matrix(
 
 
 def batch_product(
-    query: Tensor,
-    key: Tensor,
+    nodes: Pair,
     h: Tensor,
     options: ProductOptions,
     mask: Tensor | Pair | None = None,
@@ -81,9 +82,9 @@ def batch_product(
     r"""Products of a batch of graphs.
 
     Args:
-        query: Directions of the receiving nodes by the temperature :math:`(B, H, n, d)`.
-        key: Directions of the sending nodes :math:`(B, H, m, d)`.
-        h: Values of the sending nodes :math:`(B, m, F)`.
+        nodes: Projected nodes that send :math:`(B, H, m, d)` and that receive
+            :math:`(B, H, n, d)`, the same tensor twice where they are the same.
+        h: Values of the sending nodes :math:`(B, m, F)`, 0 for padding.
         options: What the product is to be.
         mask: As for :func:`adjacency_matrix`.
         group: As for :func:`adjacency_matrix`.
@@ -96,39 +97,50 @@ def batch_product(
         ValueError: If the back end cannot give this product.
     """
     weighting, sparsity, rows = options.weighting, options.sparsity, options.sparsity_rows
-    sampled = sparsity and rows is not None and rows < query.size(-2)
+    h_src, h_dst = nodes
+    sampled = sparsity and rows is not None and rows < h_dst.size(2)
     if sampled:
         options = options._replace(sparsity=False)
-    training = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, h))
-    size = Size(query.size(0) * query.size(1), query.size(2), key.size(2), key.size(3), h.size(2))
+    inputs = (h_src, h_dst, h, options.cosine.steepness)
+    training = torch.is_grad_enabled() and any(
+        isinstance(tensor, Tensor) and tensor.requires_grad for tensor in inputs
+    )
+    graphs = h_dst.size(0) * h_dst.size(1)
+    size = Size(graphs, h_dst.size(2), h_src.size(2), h_src.size(3), h.size(2))
     backend = foreseen_backend(size, options, training)
-    if 0 in (*query.shape[:3], key.size(2)):
-        return query.new_zeros(*query.shape[:3], h.size(-1)), query.new_zeros(())
+    if 0 in (*h_dst.shape[:3], h_src.size(2)):
+        return h_dst.new_zeros(*h_dst.shape[:3], h.size(-1)), h_dst.new_zeros(())
     if backend == "dense":
-        with full_precision(query.device):
-            score = query @ key.transpose(-1, -2)
+        score = options.cosine.scores(h_src, h_dst)
         matrix = adjacency_matrix(score, weighting, options.bipartite, mask, group)
         out, total = matrix_product(matrix, h, sparsity=options.sparsity)
+    elif backend == "lowrank":
+        out, total = linear_product(
+            nodes,
+            h,
+            weighting,
+            options.cosine,
+            mask,
+            bipartite=options.bipartite,
+            sparsity=options.sparsity,
+        )
     else:
-        operands = _operands(query, key, h, options, mask, group)
-        if weighting.top_k is not None and backend == "blocked":
+        operands = _operands(nodes, h, options, mask, group)
+        if weighting.top_k is not None:
             out, totals = nearest_product(*operands, weighting)
         else:
-            sums = linear_sums if backend == "lowrank" else tiled_sums
-            if sums is tiled_sums:
-                operands = _in_working_dtype(operands, h)
-            out, totals = row_product(operands, weighting, sums, sparsity=options.sparsity)
-        out = out.view(*query.shape[:3], -1)
+            operands = _in_working_dtype(operands, h)
+            out, totals = row_product(operands, weighting, sparsity=options.sparsity)
+        out = out.view(*h_dst.shape[:3], -1)
         total = totals.sum() if options.sparsity else out.new_zeros(())
     if sampled and rows is not None:
-        operands = _operands(query, key, h[..., :1], options, mask, group)
+        operands = _operands(nodes, h[..., :1], options, mask, group)
         total = _sampled_total(operands, weighting, rows)
     return out, total
 
 
 def ragged_product(
-    query: Tensor,
-    key: Tensor,
+    nodes: Pair,
     h: Tensor,
     sizes: tuple[list[int], list[int]],
     options: ProductOptions,
@@ -137,9 +149,9 @@ def ragged_product(
     r"""Products of graphs whose nodes stand one after the other.
 
     Args:
-        query: Directions of the receiving nodes by the temperature :math:`(N_{dst}, H, d)`.
-        key: Directions of the sending nodes :math:`(N_{src}, H, d)`.
-        h: Their values :math:`(N_{src}, F)`.
+        nodes: Projected nodes that send :math:`(N_{src}, H, d)` and that receive
+            :math:`(N_{dst}, H, d)`, the same tensor twice where they are the same.
+        h: Values of the sending nodes :math:`(N_{src}, F)`.
         sizes: Number of sending and of receiving nodes of each graph.
         options: What the product is to be.
         group: Group of each node :math:`(N)`, or a pair.
@@ -148,36 +160,39 @@ def ragged_product(
         The products :math:`(N_{dst}, H, F)`, and the sum of :math:`|\mathbf{A}|` over all graphs
         and heads, which is 0 unless asked for.
     """
+    h_src, h_dst = nodes
     if len(set(sizes[0])) == 1 and len(set(sizes[1])) == 1:
         graphs = len(sizes[0])
         columns, rows = sizes[0][0], sizes[1][0]
-        own = query.view(graphs, rows, *query.shape[1:]).transpose(1, 2)
-        other = key.view(graphs, columns, *key.shape[1:]).transpose(1, 2)
+        other = own = h_src.view(graphs, columns, *h_src.shape[1:]).transpose(1, 2)
+        if options.bipartite:
+            own = h_dst.view(graphs, rows, *h_dst.shape[1:]).transpose(1, 2)
         groups: Tensor | Pair | None = None
         if group is not None:
             sending, receiving = as_pair(group)
             groups = (sending.view(graphs, columns), receiving.view(graphs, rows))
         values = h.view(graphs, columns, h.size(-1))
-        out, total = batch_product(own, other, values, options, group=groups)
+        out, total = batch_product((other, own), values, options, group=groups)
         return out.transpose(1, 2).flatten(0, 1), total
 
-    out = query.new_zeros(*query.shape[:2], h.size(-1))
+    out = h_dst.new_zeros(*h_dst.shape[:2], h.size(-1))
     total = out.new_zeros(())
-    for bucket in size_buckets(*sizes, query.device):
-        own = query[bucket.targets].transpose(1, 2)
-        other = key[bucket.sources].transpose(1, 2)
+    for bucket in size_buckets(*sizes, h_dst.device):
+        values, other = h[bucket.sources], h_src[bucket.sources].transpose(1, 2)
         mask = groups = None
         if bucket.source_mask is not None and bucket.target_mask is not None:
             mask = (bucket.source_mask, bucket.target_mask)
         if group is not None:
             sending, receiving = as_pair(group)
             groups = (sending[bucket.sources], receiving[bucket.targets])
-        values = h[bucket.sources]
         if mask is not None:  # what is gathered for padding is node 0, of another graph
-            own = own.masked_fill(~mask[1][:, None, :, None], 0.0)
             other = other.masked_fill(~mask[0][:, None, :, None], 0.0)
             values = values.masked_fill(~mask[0].unsqueeze(-1), 0.0)
-        part, part_total = batch_product(own, other, values, options, mask, groups)
+        own = other
+        if options.bipartite:
+            own = h_dst[bucket.targets].transpose(1, 2)
+            own = own if mask is None else own.masked_fill(~mask[1][:, None, :, None], 0.0)
+        part, part_total = batch_product((other, own), values, options, mask, groups)
         received, targets = part.transpose(1, 2).flatten(0, 1), bucket.targets.flatten()
         if bucket.target_mask is not None:
             kept = bucket.target_mask.flatten()
@@ -212,7 +227,7 @@ def foreseen_backend(size: Size, options: ProductOptions, training: bool) -> str
     Raises:
         ValueError: If the back end asked for cannot give the product.
     """
-    linear = is_linear(options.weighting, options.steepness, sparsity=options.sparsity)
+    linear = is_linear(options.weighting, options.cosine, sparsity=options.sparsity)
     if options.backend == "lowrank" and not linear:
         raise ValueError(
             "The back end 'lowrank' needs weights that are linear in the cosines (got "
@@ -247,14 +262,15 @@ def matrix_product(matrix: Tensor, h: Tensor, *, sparsity: bool) -> tuple[Tensor
 
 
 def _operands(
-    query: Tensor,
-    key: Tensor,
+    nodes: Pair,
     h: Tensor,
     options: ProductOptions,
     mask: Tensor | Pair | None,
     group: Tensor | Pair | None,
 ) -> Operands:
-    """Count graphs and heads together."""
+    """Directions and values, with graphs and heads counted together."""
+    key, query = options.cosine.directions(*nodes)
+    query = options.cosine.scale(query)
     graphs, heads = query.shape[:2]
     value = h.to(key.dtype).unsqueeze(1).expand(-1, heads, -1, -1)
     lengths = (query.size(2), key.size(2))
@@ -314,4 +330,4 @@ def _sampled_total(operands: Operands, weighting: Weighting, rows: int) -> Tenso
     part = operands._replace(
         query=operands.query[:, chosen], query_code=None if code is None else code[:, chosen]
     )
-    return row_product(part, weighting, tiled_sums, sparsity=True)[1].sum() * (n / rows)
+    return row_product(part, weighting, sparsity=True)[1].sum() * (n / rows)

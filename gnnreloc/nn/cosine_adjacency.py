@@ -183,15 +183,18 @@ class CosineAdjacency(ProjectedCosine):
             if keep is not None:
                 keep = keep | (edge_index[0] == edge_index[1]) if self.add_self_loops else keep
                 edge_index = edge_index[:, keep]
+        cosines = self._cosine
+        directions = cosines.directions(*self._project_all(x))
         # edge_updater_type: (unit: OptPairTensor)
-        cosine: Tensor = self.edge_updater(edge_index, unit=self._directions(x))
+        cosine: Tensor = self.edge_updater(edge_index, unit=directions)
 
         source, target = edge_index[0], edge_index[1]
         rows = EdgeRows(source, target, x_src.size(0), x_dst.size(0), bipartite)
         allowed = edge_support(self.support, edge_index, group)
         allowed = None if allowed is None else allowed.unsqueeze(-1)
         loops = (source == target).unsqueeze(-1) if self.add_self_loops else None
-        weight = weigh(self._scale(cosine), rows, self.weighting, allowed, loops).to(x_src.dtype)
+        score = cosines.scale(cosine)
+        weight = weigh(score, rows, self.weighting, allowed, loops).to(x_src.dtype)
         return edge_index, weight.squeeze(-1) if self.heads == 1 else weight
 
     def edge_update(self, unit_i: Tensor, unit_j: Tensor) -> Tensor:
@@ -275,7 +278,7 @@ class CosineAdjacency(ProjectedCosine):
         nodes = as_pair(x)
         options = ProductOptions(
             self.weighting,
-            None if self.learn_temperature else 1 / self.temperature,
+            self._cosine,
             self._check_bipartite(x),
             backend,
             return_sparsity,
@@ -290,20 +293,19 @@ class CosineAdjacency(ProjectedCosine):
             if backend == "edge":
                 out, total = edge_product_of_batch(self, x, h, mask, group)
             elif options.backend == "dense" and sparsity_rows is None:
-                # The directions are gone by the time of the product, and their memory is free.
+                # What is projected is gone by the time of the product, and its memory is free.
                 matrix = self._matrix(x, mask, group)
                 out, total = matrix_product(matrix, h, sparsity=return_sparsity)
             else:
-                key, query = self._dense_directions(without_padding(x, mask))
-                out, total = batch_product(self._scale(query), key, h, options, mask, group)
+                projected = self._project_graphs(without_padding(x, mask))
+                out, total = batch_product(projected, h, options, mask, group)
         else:
             sizes = graph_sizes((nodes[0].size(0), nodes[1].size(0)), batch, batch_size)
             pairs = max(1, sum(s * t for s, t in zip(*sizes, strict=True)))
             if backend == "edge":
                 out, total = edge_product(self, x, h, batch, batch_size, group)
             else:
-                key, query = self._directions(x)
-                out, total = ragged_product(self._scale(query), key, h, sizes, options, group)
+                out, total = ragged_product(self._project_all(x), h, sizes, options, group)
         out = (out.squeeze(1) if self.heads == 1 else out).to(h.dtype)
         return (out, total / (pairs * self.heads)) if return_sparsity else out
 
@@ -321,7 +323,7 @@ class CosineAdjacency(ProjectedCosine):
     ) -> Tensor:
         """Adjacency matrices of all heads, (graphs, heads, rows, columns)."""
         bipartite = self._check_bipartite(x)
-        score = self._scores(without_padding(x, mask))
+        score = self._cosine.scores(*self._project_graphs(without_padding(x, mask)))
         return adjacency_matrix(score, self.weighting, bipartite, mask, group)
 
     def _check_bipartite(self, x: Tensor | Pair) -> bool:

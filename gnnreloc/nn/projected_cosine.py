@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,77 @@ from torch_geometric.nn.conv import MessagePassing
 
 from gnnreloc.nn.edge_support import Pair, as_pair
 from gnnreloc.nn.edge_weighting import HALF, full_precision
+
+
+class Cosine(NamedTuple):
+    r"""Cosines of projected nodes by a temperature.
+
+    Attributes:
+        eps: Length up to which a projection has no direction, and its cosines are 0.
+        steepness: :math:`1 / \tau`, a tensor where it is trained.
+
+    Examples:
+        >>> nodes = torch.tensor([[3.0, 0.0], [2.0, 2.0]])
+        >>> Cosine(1e-8, 2.0).scores(nodes, nodes)
+        tensor([[2.0000, 1.4142],
+                [1.4142, 2.0000]])
+    """
+
+    eps: float
+    steepness: Tensor | float
+
+    def directions(self, h_src: Tensor, h_dst: Tensor) -> Pair:
+        """Unit vectors, or 0, of sending and of receiving nodes.
+
+        Args:
+            h_src: Projected nodes that send :math:`(..., d)`.
+            h_dst: Those that receive; the same tensor where they are the same.
+        """
+        unit = h_src * inverse_length(h_src, self.eps)
+        return unit, unit if h_dst is h_src else h_dst * inverse_length(h_dst, self.eps)
+
+    def scale(self, cosine: Tensor) -> Tensor:
+        """Divide by the temperature.
+
+        Args:
+            cosine: Cosines, or directions of which they will be made.
+        """
+        fixed = not isinstance(self.steepness, Tensor)
+        return cosine if fixed and self.steepness == 1 else cosine * self.steepness
+
+    def scores(self, h_src: Tensor, h_dst: Tensor) -> Tensor:
+        """Cosines of all pairs by the temperature.
+
+        Args:
+            h_src: Projected nodes that send :math:`(..., m, d)`.
+            h_dst: Those that receive :math:`(..., n, d)`; the same tensor where they are the same.
+
+        Returns:
+            The scores :math:`(..., n, m)`.
+        """
+        inverse_src = inverse_length(h_src, self.eps)
+        inverse_dst = inverse_src if h_dst is h_src else inverse_length(h_dst, self.eps)
+        with full_precision(h_src.device):
+            if h_src.size(-1) > h_src.size(-2):  # there are fewer products than numbers in vectors
+                score = (h_dst @ h_src.transpose(-1, -2)) * inverse_dst
+                return self.scale(score * inverse_src.transpose(-1, -2))
+            key = h_src * inverse_src
+            query = key if h_dst is h_src else h_dst * inverse_dst
+            return self.scale(query @ key.transpose(-1, -2))
+
+
+def inverse_length(h: Tensor, shortest: float, mask: Tensor | None = None) -> Tensor:
+    """What a vector is multiplied by to become a unit vector, 0 where it has no direction.
+
+    Args:
+        h: Vectors :math:`(..., d)`.
+        shortest: Length up to which a vector has no direction.
+        mask: False for those that are to have none :math:`(..., 1)`.
+    """
+    length = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
+    usable = length > shortest
+    usable = usable if mask is None else usable & mask
+    return torch.where(usable, length, torch.inf).reciprocal()
 
 
 class ProjectedCosine(MessagePassing):
@@ -74,49 +146,28 @@ class ProjectedCosine(MessagePassing):
         if self.log_temperature is not None:
             torch.nn.init.constant_(self.log_temperature, math.log(self.temperature))
 
-    def _directions(self, x: Tensor | Pair) -> Pair:
-        """Unit vectors of sending and receiving nodes, (..., heads, channels)."""
+    @property
+    def _cosine(self) -> Cosine:
+        if self.log_temperature is None:
+            return Cosine(self.eps, 1 / self.temperature)
+        logarithm: Tensor = self.log_temperature
+        logarithm = logarithm.float() if logarithm.dtype in HALF else logarithm
+        return Cosine(self.eps, (-logarithm).exp())
+
+    def _project_all(self, x: Tensor | Pair) -> Pair:
+        """Sending and receiving nodes, projected: one tensor twice where they are the same."""
         if isinstance(x, Tensor):
-            return as_pair(self._direction(x))
-        return self._direction(x[0]), self._direction(x[1])
+            return as_pair(self._project(x))
+        return self._project(x[0]), self._project(x[1])
 
-    def _dense_directions(self, x: Tensor | Pair) -> Pair:
-        """Unit vectors of sending and receiving nodes, (graphs, heads, nodes, channels)."""
-        unit_src, unit_dst = self._directions(x)
-        return unit_src.transpose(1, 2), unit_dst.transpose(1, 2)
-
-    def _scores(self, x: Tensor | Pair) -> Tensor:
-        """Scores of all pairs of a batch of graphs, (graphs, heads, rows, columns)."""
-        bipartite = not isinstance(x, Tensor)
-        sending, receiving = as_pair(x)
-        h_src = self._project(sending).transpose(1, 2)
-        h_dst = self._project(receiving).transpose(1, 2) if bipartite else h_src
-        inverse_src = self._inverse_length(h_src)
-        inverse_dst = self._inverse_length(h_dst) if bipartite else inverse_src
-        with full_precision(h_src.device):
-            if h_src.size(-1) > h_src.size(-2):  # there are fewer products than numbers in vectors
-                score = (h_dst @ h_src.transpose(-1, -2)) * inverse_dst
-                return self._scale(score * inverse_src.transpose(-1, -2))
-            key = h_src * inverse_src
-            query = h_dst * inverse_dst if bipartite else key
-            return self._scale(query @ key.transpose(-1, -2))
-
-    def _scale(self, cosine: Tensor) -> Tensor:
-        """Divide by the temperature."""
-        if self.log_temperature is not None:
-            return cosine * (-self.log_temperature.to(cosine.dtype)).exp()
-        return cosine if self.temperature == 1 else cosine / self.temperature
-
-    def _direction(self, x: Tensor) -> Tensor:
-        h = self._project(x)
-        return h * self._inverse_length(h)
+    def _project_graphs(self, x: Tensor | Pair) -> Pair:
+        """The same of a batch of graphs, (graphs, heads, nodes, channels)."""
+        source, target = self._project_all(x)
+        turned = source.transpose(1, 2)
+        return turned, turned if isinstance(x, Tensor) else target.transpose(1, 2)
 
     def _project(self, x: Tensor) -> Tensor:
         """Nodes by head, (..., heads, channels), in single precision or better."""
         h: Tensor = x if self.phi is None else self.phi(x)
         h = h.view(*h.shape[:-1], self.heads, h.size(-1) // self.heads)
         return h.float() if h.dtype in HALF else h
-
-    def _inverse_length(self, h: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
-        return torch.where(length > self.eps, length, torch.inf).reciprocal()

@@ -2,13 +2,12 @@ r"""Products :math:`\mathbf{A} \mathbf{H}` from sums over the rows of a matrix t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gnnreloc.nn.edge_weighting import Weighting, full_precision, inverse_root
+from gnnreloc.nn.edge_weighting import Weighting, inverse_root
 from gnnreloc.nn.tile_loop import TileRule
 from gnnreloc.nn.tile_sums import tile_sums
 
@@ -34,18 +33,14 @@ class Operands(NamedTuple):
     bipartite: bool
 
 
-Sums = Callable[[Operands, TileRule], tuple[Tensor, Tensor, Tensor]]
-
-
 def row_product(
-    operands: Operands, weighting: Weighting, sums: Sums, *, sparsity: bool
+    operands: Operands, weighting: Weighting, *, sparsity: bool
 ) -> tuple[Tensor, Tensor]:
     r"""Products from sums over rows alone; the matrix is not built.
 
     Args:
         operands: Directions, values and groups.
         weighting: How cosines become weights, without top-k.
-        sums: :func:`tiled_sums`, or :func:`linear_sums` where :func:`is_linear`.
         sparsity: Whether the second result is needed.
 
     Returns:
@@ -59,61 +54,16 @@ def row_product(
         skip_diagonal=weighting.add_self_loops,
     )
     if softmax:
-        out, size, offset = sums(operands, rule)
+        out, size, offset = tile_sums(*operands[:5], rule)
         if weighting.add_self_loops:
             out, size = _add_own_score(operands, out, size, offset)
         return _divide(out, size, 0.0)
     if weighting.normalization == "sym":
-        return _symmetric_product(operands, weighting, rule, sums, sparsity)
-    out, size, _ = _sums_with_loops(operands, rule, sums)
+        return _symmetric_product(operands, weighting, rule, sparsity)
+    out, size, _ = _sums_with_loops(operands, rule)
     if weighting.normalization == "none":
         return out, size.sum(dim=-1)
     return _divide(out, size, weighting.eps)
-
-
-def tiled_sums(operands: Operands, rule: TileRule) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums tile by tile, for every rule."""
-    return tile_sums(*operands[:5], rule)
-
-
-def linear_sums(operands: Operands, rule: TileRule) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Sums by :math:`\mathbf{Q} (\mathbf{K}^{\top} \mathbf{V})`, in time linear in the nodes.
-
-    The row sums are those of the weights and not of their absolute values.
-    """
-    query, key, value = operands.query, operands.key, operands.value
-    value = torch.cat([value, torch.ones_like(value[..., :1])], dim=-1)
-    if operands.key_code is not None:
-        value = value.masked_fill(operands.key_code.unsqueeze(-1) < 0, 0.0)
-    with full_precision(query.device):
-        out = query @ (key.transpose(-1, -2) @ value)
-    own = (query * key).sum(dim=-1, keepdim=True) if rule.skip_diagonal else None
-    if rule.activation == "shift":
-        out = (out + value.sum(dim=-2, keepdim=True)) / 2
-        own = None if own is None else (own + 1) / 2
-    if own is not None:
-        out = out - own * value
-    if operands.query_code is not None:
-        out = out.masked_fill(operands.query_code.unsqueeze(-1) < 0, 0.0)
-    size = out[..., -1]
-    return out[..., :-1], size, torch.zeros_like(size)
-
-
-def is_linear(weighting: Weighting, steepness: float | None, *, sparsity: bool) -> bool:
-    r"""Whether :func:`linear_sums` gives the product.
-
-    Args:
-        weighting: How cosines become weights.
-        steepness: :math:`1 / \tau` where it is fixed: shifted cosines are then never negative
-            up to 1, and their sums are those of their absolute values.
-        sparsity: Whether the sum of :math:`|\mathbf{A}|` is needed as well.
-    """
-    if weighting.support != "all" or weighting.threshold is not None:
-        return False
-    if weighting.top_k is not None or weighting.activation not in ("none", "shift"):
-        return False
-    positive = weighting.activation == "shift" and steepness is not None and steepness <= 1
-    return positive or (weighting.normalization == "none" and not sparsity)
 
 
 def _divide(sums: Tensor, size: Tensor, least: float) -> tuple[Tensor, Tensor]:
@@ -124,10 +74,8 @@ def _divide(sums: Tensor, size: Tensor, least: float) -> tuple[Tensor, Tensor]:
     return out, usable.sum(dim=-1) + 0.0 * size.sum(dim=-1)
 
 
-def _sums_with_loops(
-    operands: Operands, rule: TileRule, sums: Sums
-) -> tuple[Tensor, Tensor, Tensor]:
-    out, size, offset = sums(operands, rule)
+def _sums_with_loops(operands: Operands, rule: TileRule) -> tuple[Tensor, Tensor, Tensor]:
+    out, size, offset = tile_sums(*operands[:5], rule)
     if rule.skip_diagonal:
         loop = torch.ones_like(size)
         if operands.query_code is not None:
@@ -152,11 +100,11 @@ def _add_own_score(
 
 
 def _symmetric_product(
-    operands: Operands, weighting: Weighting, rule: TileRule, sums: Sums, sparsity: bool
+    operands: Operands, weighting: Weighting, rule: TileRule, sparsity: bool
 ) -> tuple[Tensor, Tensor]:
     """Row and column sums first, then the product of the scaled values."""
     ones = torch.ones_like(operands.value[..., :1])
-    degree = _sums_with_loops(operands._replace(value=ones), rule, sums)[1]
+    degree = _sums_with_loops(operands._replace(value=ones), rule)[1]
     column_degree = degree
     if operands.bipartite:
         turned = Operands(
@@ -167,13 +115,13 @@ def _symmetric_product(
             operands.query_code,
             bipartite=True,
         )
-        column_degree = sums(turned, rule)[1]
+        column_degree = tile_sums(*turned[:5], rule)[1]
     left = inverse_root(degree, weighting.eps).unsqueeze(-1)
     right = inverse_root(column_degree, weighting.eps).unsqueeze(-1)
     scaled = operands._replace(value=(operands.value * right).to(operands.value.dtype))
-    out = _sums_with_loops(scaled, rule, sums)[0] * left
+    out = _sums_with_loops(scaled, rule)[0] * left
     if not sparsity:
         return out, degree.new_zeros(degree.size(0))
     absolute = rule._replace(absolute=True)
-    size = _sums_with_loops(operands._replace(value=right), absolute, sums)[0] * left
+    size = _sums_with_loops(operands._replace(value=right), absolute)[0] * left
     return out, size.sum(dim=(1, 2))
