@@ -80,6 +80,7 @@ class TrainingStep:
             list_length=self.trainer.list_length,
             negatives=self.trainer.negatives,
             partial=self.trainer.partial,
+            composite=self.trainer.composite,
         )
         # So many steps that the rate of learning hardly changes from run to run.
         groups = model.parameter_groups()

@@ -181,6 +181,24 @@ def resample(
     return torch.lerp(values[below.to(device)], values[above.to(device)], weight)
 
 
+def widen(segments: Tensor, share: float) -> Tensor:
+    """Segments with their surroundings: at both ends, a share of the length is added.
+
+    Args:
+        segments: Start and end of each in seconds, ``[m, 2]``.
+        share: How much is added, in lengths of the segment.
+
+    Returns:
+        ``[m, 2]``; they may leave the video.
+
+    Example:
+        >>> widen(torch.tensor([[2.0, 6.0]]), 0.25).tolist()
+        [[1.0, 7.0]]
+    """
+    added = (segments[:, 1:] - segments[:, :1]) * share
+    return torch.cat([segments[:, :1] - added, segments[:, 1:] + added], dim=1)
+
+
 def resample_clip(clip: Features, timesteps: int, mode: ResampleMode = "linear") -> Tensor:
     """Describe a whole clip, from 0 s to its end, by ``timesteps`` rows: see :func:`resample`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ def pair_graph(
     target: Tensor | None = None,
     overlap: float = 0.0,
     pair: int = 0,
+    query_duration: float = math.nan,
 ) -> Data:
     r"""Stack a query and a proposal, each resampled to T timesteps, into one graph without edges.
 
@@ -32,11 +34,12 @@ def pair_graph(
         target: ``[2]``, the annotated moment that the proposal overlaps most; NaN if unknown.
         overlap: tIoU of ``segment`` and ``target``.
         pair: number shared by the graphs of one query-reference pair in a batch.
+        query_duration: of the query in seconds; NaN if unknown.
 
     Returns:
         :class:`~torch_geometric.data.Data` with ``x [2T, C]``, ``time [2T]`` (position in the clip,
         0 to 1), ``is_query [2T]``, ``segment [1, 2]``, ``target [1, 2]``, ``overlap [1]``,
-        ``pair [1]``.
+        ``pair [1]``, ``query_duration [1]``.
 
     Raises:
         InputError: if the two clips do not have the same shape or no timestep, or ``segment`` or
@@ -57,6 +60,7 @@ def pair_graph(
         targets=None if target is None else target.reshape(1, 2),
         overlaps=torch.tensor([overlap]),
         pair=pair,
+        query_duration=query_duration,
     )
     return graph
 
@@ -69,6 +73,7 @@ def pair_graphs(
     targets: Tensor | None = None,
     overlaps: Tensor | None = None,
     pair: int = 0,
+    query_duration: float = math.nan,
 ) -> list[Data]:
     """The graphs of one query with several proposals, as :func:`pair_graph` builds each.
 
@@ -82,6 +87,7 @@ def pair_graphs(
         targets: ``[m, 2]``, the annotated moment that each proposal overlaps most; NaN if unknown.
         overlaps: tIoU of ``segments`` and ``targets``, ``[m]``; 0 if unknown.
         pair: number shared by the graphs.
+        query_duration: of the query in seconds; NaN if unknown.
 
     Raises:
         InputError: if shapes do not fit each other, or a clip has no timestep.
@@ -108,6 +114,7 @@ def pair_graphs(
         time=position.repeat(2),
         is_query=torch.arange(2 * timesteps) < timesteps,
         pair=torch.tensor([pair]),
+        query_duration=torch.tensor([query_duration], dtype=torch.float64),
         num_nodes=2 * timesteps,
     )
     own = {

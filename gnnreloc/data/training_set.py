@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, get_args
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.features import ResampleMode, resample, resample_clip
+from gnnreloc.data.features import ResampleMode, resample, resample_clip, widen
 from gnnreloc.data.overlap import temporal_iou
 from gnnreloc.data.pair_graph import pair_graphs
 from gnnreloc.data.pairs import Pair
@@ -54,6 +55,8 @@ class TrainingSet(SampledSet):
             in the reference takes their place: more to learn from than whole actions of few
             classes, and boundaries that only the query tells.
         timesteps: number of timesteps T of a clip.
+        context: share of its length by which a proposal is widened at both ends, to be seen with
+            its surroundings.
         resampling: how a clip is brought to T timesteps.
         seed: seed of all draws.
         transform: applied to every graph, for example
@@ -73,7 +76,9 @@ class TrainingSet(SampledSet):
         list_length: int = 24,
         negatives: Negatives = "other_class",
         partial: float = 0.0,
+        composite: float = 0.0,
         timesteps: int = 40,
+        context: float = 0.0,
         resampling: ResampleMode = "linear",
         seed: int = 0,
         transform: Callable[[Data], Data] | None = None,
@@ -82,6 +87,10 @@ class TrainingSet(SampledSet):
         super().__init__(corpus, samples=samples, seed=seed, partial=partial, subset=subset)
         require_at_least("timesteps", timesteps, 1)
         require_at_least("list_length", list_length, 2)
+        if not 0.0 <= composite <= 1.0:
+            raise InputError(f"composite must be a share from 0 to 1, got {composite}")
+        if not 0.0 <= context < math.inf:
+            raise InputError(f"context must be a number from 0, got {context}")
         for name, choice, kinds in (
             ("sampling", sampling, Sampling),
             ("negatives", negatives, Negatives),
@@ -89,14 +98,17 @@ class TrainingSet(SampledSet):
         ):
             if choice not in get_args(kinds):
                 raise InputError(f"{name} must be one of {get_args(kinds)}, got {choice!r}")
-        if sampling == "triplets" and negatives == "other_class" and len(self.sampler.labels) < 2:
+        single = len(self.sampler.labels) < 2
+        if sampling == "triplets" and negatives == "other_class" and single:
             raise InputError(
                 f"{corpus.name}: {subset!r} has no second class to take negatives from"
             )
         self.sampling = sampling
         self.list_length = list_length
         self.negatives = negatives
+        self.composite = 0.0 if single else composite
         self.timesteps = timesteps
+        self.context = context
         self.resampling: ResampleMode = resampling
         self.transform = transform
         # Proposals that are learned when the first is asked for are so before workers are started.
@@ -113,10 +125,14 @@ class TrainingSet(SampledSet):
         drawn = self.sampler.draw(rng)
         if self.sampling == "triplets":
             return self._triplet(rng, drawn)
-        if rng.random() < self.partial:
-            step = self.corpus.features[drawn.reference].step
-            drawn = part_of_pair(rng, drawn, shortest=SHORTEST_PART * step)
-        return self._list(rng, drawn)
+        return self._list(rng, self._partly(rng, drawn))
+
+    def _partly(self, rng: np.random.Generator, drawn: Pair) -> Pair:
+        """The pair, or in the share of ``partial`` a part of it."""
+        if rng.random() >= self.partial:
+            return drawn
+        step = self.corpus.features[drawn.reference].step
+        return part_of_pair(rng, drawn, shortest=SHORTEST_PART * step)
 
     def _list(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:
         proposals = self.corpus.proposals[drawn.reference]
@@ -128,23 +144,54 @@ class TrainingSet(SampledSet):
         good = good[: max(1, self.list_length // 4)]
         rest = order[~np.isin(order, good)][: self.list_length - len(good)].tolist()
         rows = good + rest
-        return self._graphs(drawn, drawn.reference, proposals[rows], overlaps[rows])
+        segments, overlaps = proposals[rows], overlaps[rows]
+        clips = self._clips(drawn, drawn.reference, segments)
+        if rng.random() < self.composite:
+            # The best proposal shows the moment that the other action is laid over.
+            moment = drawn.targets[int(overlaps[0].argmax())]
+            clips = self._composed(rng, drawn, clips, segments, moment)
+        return self._graphs(drawn, clips, segments, overlaps)
+
+    def _composed(
+        self,
+        rng: np.random.Generator,
+        drawn: Pair,
+        clips: tuple[Tensor, Tensor],
+        segments: Tensor,
+        moment: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The clips, with a block of channels taken from a pair of another class.
+
+        The other reference is shifted and stretched, so that its moment covers the first one's.
+        """
+        other = self._partly(rng, self._draw_other_class(rng, drawn))
+        target = other.targets[int(rng.integers(len(other.targets)))]
+        stretch = (target[1] - target[0]) / (moment[1] - moment[0])
+        theirs = self._clips(other, other.reference, (segments - moment[0]) * stretch + target[0])
+        channels = clips[0].size(-1)
+        block = channel_block(rng, channels)
+        for own, their in zip(clips, theirs, strict=True):
+            own[..., block] = their[..., block]
+        return clips
 
     def _triplet(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:
         proposals = self.corpus.proposals[drawn.reference]
         overlaps = temporal_iou(proposals, drawn.targets)
         overlap = overlaps.amax(dim=1)
         positive = self._draw_from(rng, overlap >= POSITIVE_OVERLAP, int(overlap.argmax()))
-        graphs = self._graphs(drawn, drawn.reference, proposals[[positive]], overlaps[[positive]])
+        graphs = self._single(drawn, drawn.reference, proposals[[positive]], overlaps[[positive]])
         if self.negatives == "in_video":
             negative = self._draw_from(rng, overlap < NEGATIVE_OVERLAP, int(overlap.argmin()))
-            return graphs + self._graphs(drawn, drawn.reference, proposals[[negative]], None)
-        others = [label for label in self.sampler.labels if label != drawn.label]
-        other = self.sampler.draw(rng, label=others[int(rng.integers(len(others)))])
+            return graphs + self._single(drawn, drawn.reference, proposals[[negative]], None)
+        other = self._draw_other_class(rng, drawn)
         proposals = self.corpus.proposals[other.reference]
         overlap = temporal_iou(proposals, other.targets).amax(dim=1)
         negative = self._draw_from(rng, overlap >= POSITIVE_OVERLAP, int(overlap.argmax()))
-        return graphs + self._graphs(drawn, other.reference, proposals[[negative]], None)
+        return graphs + self._single(drawn, other.reference, proposals[[negative]], None)
+
+    def _draw_other_class(self, rng: np.random.Generator, drawn: Pair) -> Pair:
+        others = [label for label in self.sampler.labels if label != drawn.label]
+        return self.sampler.draw(rng, label=others[int(rng.integers(len(others)))])
 
     @staticmethod
     def _draw_from(rng: np.random.Generator, allowed: Tensor, otherwise: int) -> int:
@@ -154,20 +201,49 @@ class TrainingSet(SampledSet):
             return otherwise
         return int(positions[int(rng.integers(len(positions)))])
 
-    def _graphs(
-        self, drawn: Pair, video: str, segments: Tensor, overlaps: Tensor | None
+    def _clips(self, drawn: Pair, video: str, segments: Tensor) -> tuple[Tensor, Tensor]:
+        """The query ``[T, C]``, and segments of a video with their surroundings ``[m, T, C]``."""
+        query = self.corpus.features[drawn.query_video].slice(*drawn.query_segment)
+        segments = widen(segments, self.context)
+        return (
+            resample_clip(query, self.timesteps, self.resampling),
+            resample(self.corpus.features[video], segments, self.timesteps, self.resampling),
+        )
+
+    def _single(
+        self, drawn: Pair, video: str, segment: Tensor, overlaps: Tensor | None
     ) -> list[Data]:
-        """One graph a segment of the video, each with the target that it overlaps most.
+        return self._graphs(drawn, self._clips(drawn, video, segment), segment, overlaps)
+
+    def _graphs(
+        self, drawn: Pair, clips: tuple[Tensor, Tensor], segments: Tensor, overlaps: Tensor | None
+    ) -> list[Data]:
+        """One graph a segment, each with the target that it overlaps most.
 
         ``overlaps`` are tIoUs of segments and targets, None where the video holds no target.
         """
-        query = self.corpus.features[drawn.query_video].slice(*drawn.query_segment)
-        clip = resample_clip(query, self.timesteps, self.resampling)
-        clips = resample(self.corpus.features[video], segments, self.timesteps, self.resampling)
-        if overlaps is None:
-            return pair_graphs(clip, clips, segments)
-        overlap, best = overlaps.max(dim=1)
-        return pair_graphs(clip, clips, segments, targets=drawn.targets[best], overlaps=overlap)
+        start, end = drawn.query_segment
+        targets = overlap = None
+        if overlaps is not None:
+            overlap, best = overlaps.max(dim=1)
+            targets = drawn.targets[best]
+        return pair_graphs(
+            *clips, segments, targets=targets, overlaps=overlap, query_duration=end - start
+        )
+
+
+def channel_block(rng: np.random.Generator, channels: int) -> Tensor:
+    """A fifth to four fifths of all channels, next to each other in a circle.
+
+    Args:
+        rng: random generator.
+        channels: number of all channels.
+
+    Returns:
+        Their numbers, int64.
+    """
+    count = round(rng.uniform(0.2, 0.8) * channels)
+    return torch.from_numpy((np.arange(count) + rng.integers(channels)) % channels)
 
 
 def part_of_pair(rng: np.random.Generator, pair: Pair, *, shortest: float) -> Pair:

@@ -13,6 +13,7 @@ from gnnreloc.data.features import ResampleMode
 from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_clips, input_projection
 from gnnreloc.nn import (
     CosineAdjacency,
+    EdgeReadout,
     MultiGraphConvolution,
     RegressionHead,
     ScoreHead,
@@ -32,7 +33,8 @@ class GraphRelocalizer(PairNetwork):
     A shared temporal encoder gives the nodes :math:`\mathbf{H}_0 \in \mathbb{R}^{2T \times d}` of
     query and proposal; graphs, learned or fixed, join them; after the convolutions the nodes are
     pooled into one vector, from which the heads read the score and the boundary offsets (Section 4
-    of Zhou et al., "Dynamic Adjacency Matrix for Video Relocalization", 2022). The defaults are
+    of Zhou et al., "Dynamic Adjacency Matrix for Video Relocalization", 2022). Beyond the paper,
+    the heads also see the learned edges themselves and the lengths of both clips. The defaults are
     the recipe ``tuned``; the paper's values are in ``experiments/recipes/paper.yaml``.
 
     Args:
@@ -46,6 +48,8 @@ class GraphRelocalizer(PairNetwork):
         hidden_channels: width d of the nodes and of all layers.
         project_input: put a linear layer with layer norm in front of the encoder.
         timesteps: number of timesteps T of a clip.
+        context: share of its length by which a proposal is widened at both ends, to be seen with
+            its surroundings.
         resampling: how a clip is brought to T timesteps.
         convolution: ``aggregate`` (the paper's sigma(A H W)) or ``compare`` (each node with its
             counterpart over the edges).
@@ -53,6 +57,10 @@ class GraphRelocalizer(PairNetwork):
         pooling: ``mean`` over the nodes (the paper), or ``mean_slope``, which adds the mean of the
             proposal's nodes weighted by their place in it (-1 to 1), so that early and late
             mismatches differ.
+        edge_heads: number of learned graphs between query and proposal whose edges are read as
+            pictures (:class:`~gnnreloc.nn.EdgeReadout`), beside the cosines of the raw features; 0
+            for none. Fixed graphs, which are the same for all clips, have nothing to be read.
+        compare_lengths: tell the heads how much longer the query is than the proposal.
         bounded_score: end the score in tanh (the paper).
         support: node pairs that learned and complete graphs may join.
         activation: of the learned weights, see :class:`~gnnreloc.nn.CosineAdjacency`.
@@ -86,10 +94,13 @@ class GraphRelocalizer(PairNetwork):
         hidden_channels: int = 96,
         project_input: bool = True,
         timesteps: int = 24,
+        context: float = 0.25,
         resampling: ResampleMode = "linear",
         convolution: Literal["aggregate", "compare"] = "compare",
         fusion: Literal["mean", "sum", "concat", "max"] = "mean",
         pooling: Pooling = "mean_slope",
+        edge_heads: int = 4,
+        compare_lengths: bool = True,
         bounded_score: bool = False,
         support: Literal["all", "cross", "intra"] = "cross",
         activation: Literal["none", "relu", "shift", "softmax"] = "softmax",
@@ -104,7 +115,9 @@ class GraphRelocalizer(PairNetwork):
         refine: bool = True,
         backend: BackEnd = "dense",
     ) -> None:
-        super().__init__(in_channels, timesteps=timesteps, resampling=resampling, refine=refine)
+        super().__init__(
+            in_channels, timesteps=timesteps, resampling=resampling, refine=refine, context=context
+        )
         for name, value, kinds in (
             ("graph", graph, Graph),
             ("pooling", pooling, Pooling),
@@ -121,12 +134,15 @@ class GraphRelocalizer(PairNetwork):
         ):
             if number < 1:
                 raise ValueError(f"{name}: at least 1 is needed, got {number}")
+        if edge_heads < 0:
+            raise ValueError(f"edge_heads must be at least 0, got {edge_heads}")
         if len(set(hops)) < len(hops):
             raise ValueError(f"hops: each k may be named once, got {list(hops)}")
         self.graph = graph
         self.hops = tuple(hops)
         self.pooling = pooling
         self.backend = backend
+        self.compare_lengths = compare_lengths
 
         width = hidden_channels
         self.projection: torch.nn.Module = torch.nn.Identity()
@@ -146,6 +162,13 @@ class GraphRelocalizer(PairNetwork):
                 top_k=top_k,
                 support=support,
             )
+        #: Cosines of encoded and of raw timesteps, and what reads them.
+        self.cosines: CosineAdjacency | None = None
+        self.raw_cosines = CosineAdjacency(in_channels)
+        self.edge_readout: EdgeReadout | None = None
+        if self.adjacency is not None and edge_heads:
+            self.cosines = CosineAdjacency(width, max(1, width // edge_heads), heads=edge_heads)
+            self.edge_readout = EdgeReadout(edge_heads + 1, width, dropout=dropout)
         #: Sets the edges of the fixed graphs in a pair graph; what the edge-wise back end needs.
         self.transform: Callable[[Data], Data] | None = None
         fixed: list[Tensor] = []
@@ -182,13 +205,20 @@ class GraphRelocalizer(PairNetwork):
             for _ in range(layers)
         )
         pooled = width if pooling == "mean" else 2 * width
+        pooled += width if self.edge_readout is not None else 0
+        pooled += 3 if compare_lengths else 0
         self.score_head = ScoreHead(pooled, width, bounded=bounded_score, dropout=dropout)
         self.regression_head = RegressionHead(pooled, width, dropout=dropout)
 
     def parameter_groups(self) -> dict[str, list[torch.nn.Parameter]]:
         """The parameters in the paper's three groups: ``adjacency``, ``regression``, ``rest``."""
         groups = {
-            "adjacency": [] if self.adjacency is None else list(self.adjacency.parameters()),
+            "adjacency": [
+                parameter
+                for layer in (self.adjacency, self.cosines)
+                if layer is not None
+                for parameter in layer.parameters()
+            ],
             "regression": list(self.regression_head.parameters()),
         }
         taken = {id(parameter) for group in groups.values() for parameter in group}
@@ -210,12 +240,20 @@ class GraphRelocalizer(PairNetwork):
         graphs = batch.x.size(0) // (2 * timesteps)
         x = batch.x.to(self.score_head.out.weight.dtype)
         x = x.view(graphs, 2, timesteps, -1)
-        nodes = encode_clips(x, batch.pair, self._encode).flatten(1, 2)
+        clips = encode_clips(x, batch.pair, self._encode)
+        nodes = clips.flatten(1, 2)
         if self.backend == "dense":
             nodes, adjacency, sparsity = self._convolve_dense(nodes)
         else:
             nodes, adjacency, sparsity = self._convolve_edges(nodes, batch)
-        pooled = (self.pooling_weight.to(nodes.dtype) @ nodes).flatten(1)
+        parts = [(self.pooling_weight.to(nodes.dtype) @ nodes).flatten(1)]
+        if self.edge_readout is not None:
+            parts.append(self._read_edges(x, clips))
+        if self.compare_lengths:
+            length = batch.segment[:, 1] - batch.segment[:, 0]
+            ratio = (batch.query_duration / length).log().to(nodes.dtype)
+            parts.append(torch.stack([ratio, ratio.abs(), ratio.square()], dim=1))
+        pooled = torch.cat(parts, dim=1)
         return PairScores(
             self.score_head(pooled), self.regression_head(pooled), sparsity, adjacency
         )
@@ -223,6 +261,23 @@ class GraphRelocalizer(PairNetwork):
     def _encode(self, clips: Tensor) -> Tensor:
         encoded: Tensor = self.encoder(self.projection(clips))
         return encoded
+
+    def _read_edges(self, x: Tensor, clips: Tensor) -> Tensor:
+        """Read the cosines between the timesteps of query and proposal, encoded and raw."""
+        assert self.cosines is not None and self.edge_readout is not None
+        maps = []
+        for layer, both in ((self.cosines, clips), (self.raw_cosines, x)):
+            query, proposal = both.unbind(dim=1)
+            if self.backend == "dense":
+                weight = layer.dense((proposal, query))
+            else:
+                flat = proposal.flatten(0, 1), query.flatten(0, 1)
+                weight = layer(flat, batch_size=len(both))[1]
+                weight = weight.view(len(both), self.timesteps, self.timesteps, -1)
+                weight = weight.permute(0, 3, 1, 2)
+            maps.append(weight.reshape(len(both), -1, self.timesteps, self.timesteps))
+        out: Tensor = self.edge_readout(torch.cat(maps, dim=1))
+        return out
 
     def _convolve_dense(self, nodes: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         learned: Tensor | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, get_args
 
@@ -16,6 +17,7 @@ from gnnreloc.data.features import (
     require_channels,
     resample,
     resample_clip,
+    widen,
 )
 from gnnreloc.data.pair_graph import pair_graphs
 from gnnreloc.data.training_set import TrainingSet
@@ -52,26 +54,38 @@ class PairNetwork(TrainableRelocalizer):
         timesteps: number of timesteps T of a clip.
         resampling: how a clip is brought to T timesteps.
         refine: move the boundaries of the proposals by the predicted offsets.
+        context: share of its length by which a proposal is widened at both ends, to be seen with
+            its surroundings.
 
     Raises:
-        ValueError: if ``in_channels`` or ``timesteps`` is below 1, or ``resampling`` is unknown.
+        ValueError: if ``in_channels`` or ``timesteps`` is below 1, ``context`` is negative or not
+            finite, or ``resampling`` is unknown.
     """
 
     losses: tuple[str, ...] = ("ranking", "triplet", "regression", "sparsity")
 
     def __init__(
-        self, in_channels: int, *, timesteps: int, resampling: ResampleMode, refine: bool
+        self,
+        in_channels: int,
+        *,
+        timesteps: int,
+        resampling: ResampleMode,
+        refine: bool,
+        context: float = 0.0,
     ) -> None:
         super().__init__(in_channels)
         for name, number in (("in_channels", in_channels), ("timesteps", timesteps)):
             if number < 1:
                 raise ValueError(f"{name}: at least 1 is needed, got {number}")
+        if not 0.0 <= context < math.inf:
+            raise ValueError(f"context must be a number from 0, got {context}")
         if resampling not in get_args(ResampleMode):
             known = ", ".join(get_args(ResampleMode))
             raise ValueError(f"resampling must be one of {known}, got {resampling!r}")
         self.timesteps = timesteps
         self.resampling: ResampleMode = resampling
         self.refine = refine
+        self.context = context
 
     def graph_transform(self) -> Callable[[Data], Data] | None:
         """What puts the edges into a pair graph that ``forward`` reads, if it reads any."""
@@ -82,6 +96,7 @@ class PairNetwork(TrainableRelocalizer):
         return TrainingSet(
             corpus,
             timesteps=self.timesteps,
+            context=self.context,
             resampling=self.resampling,
             transform=self.graph_transform(),
             **options,
@@ -100,8 +115,9 @@ class PairNetwork(TrainableRelocalizer):
         """
         require_channels(query, reference, self.in_channels)
         nodes = resample_clip(query, self.timesteps, self.resampling)
-        others = resample(reference, proposals, self.timesteps, self.resampling)
-        graphs = pair_graphs(nodes, others, proposals)
+        seen = widen(proposals, self.context)
+        others = resample(reference, seen, self.timesteps, self.resampling)
+        graphs = pair_graphs(nodes, others, proposals, query_duration=query.duration)
         transform = self.graph_transform()
         if transform is not None:
             graphs = [transform(graph) for graph in graphs]

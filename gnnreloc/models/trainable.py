@@ -52,5 +52,6 @@ class TrainableRelocalizer(torch.nn.Module, Relocalizer):
         list_length: int,
         negatives: Negatives,
         partial: float,
+        composite: float,
     ) -> SampledSet:
         """The samples that this system learns from; the options are those of the ``Trainer``."""

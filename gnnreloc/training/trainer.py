@@ -45,6 +45,7 @@ class Trainer:
         negatives: of the triplets.
         partial: share of the lists that ask for a part of an action, see
             :class:`~gnnreloc.data.TrainingSet`.
+        composite: share of the lists that ask for a made-up action, see there.
         optimizers: one entry an optimiser; ``None`` is one AdamW on everything.
         margin: of the triplet loss.
         target_temperature: of the ranking loss.
@@ -68,6 +69,7 @@ class Trainer:
         list_length: int = 24,
         negatives: Negatives = "other_class",
         partial: float = 0.5,
+        composite: float = 0.8,
         optimizers: Sequence[OptimizerOptions] | None = None,
         margin: float = 0.5,
         target_temperature: float = 0.2,
@@ -102,6 +104,7 @@ class Trainer:
         self.list_length = list_length
         self.negatives: Negatives = negatives
         self.partial = partial
+        self.composite = composite
         self.optimizers = [OptimizerOptions()] if optimizers is None else list(optimizers)
         self.loss_options = {
             "margin": margin,
@@ -182,6 +185,7 @@ class Trainer:
             list_length=self.list_length,
             negatives=self.negatives,
             partial=self.partial,
+            composite=self.composite,
         )
         loader: Any = fabric.setup_dataloaders(
             DataLoader(
@@ -258,6 +262,7 @@ class Trainer:
             "list_length": self.list_length,
             "negatives": self.negatives,
             "partial": self.partial,
+            "composite": self.composite,
             "optimizers": [asdict(options) for options in self.optimizers],
             "devices": self.devices,
             "precision": self.precision,
