@@ -64,10 +64,10 @@ class Cosine(NamedTuple):
         with full_precision(h_src.device):
             if h_src.size(-1) > h_src.size(-2):  # there are fewer products than numbers in vectors
                 score = (h_dst @ h_src.transpose(-1, -2)) * inverse_dst
-                return self.scale(score * inverse_src.transpose(-1, -2))
+                return score * self.scale(inverse_src).transpose(-1, -2)
             key = h_src * inverse_src
             query = key if h_dst is h_src else h_dst * inverse_dst
-            return self.scale(query @ key.transpose(-1, -2))
+            return self.scale(query) @ key.transpose(-1, -2)
 
 
 def inverse_length(h: Tensor, shortest: float, mask: Tensor | None = None) -> Tensor:
