@@ -59,7 +59,8 @@ class GraphRelocalizer(PairNetwork):
             mismatches differ.
         edge_heads: number of learned graphs between query and proposal whose edges are read as
             pictures (:class:`~gnnreloc.nn.EdgeReadout`), beside the cosines of the raw features; 0
-            for none. Fixed graphs, which are the same for all clips, have nothing to be read.
+            for none. Fixed graphs, which are the same for all clips, have nothing to be read, nor
+            has support ``intra``, which joins no query with a proposal.
         compare_lengths: tell the heads how much longer the query is than the proposal.
         bounded_score: end the score in tanh (the paper).
         support: node pairs that learned and complete graphs may join.
@@ -166,7 +167,7 @@ class GraphRelocalizer(PairNetwork):
         self.cosines: CosineAdjacency | None = None
         self.raw_cosines = CosineAdjacency(in_channels)
         self.edge_readout: EdgeReadout | None = None
-        if self.adjacency is not None and edge_heads:
+        if self.adjacency is not None and edge_heads and support != "intra":
             self.cosines = CosineAdjacency(width, max(1, width // edge_heads), heads=edge_heads)
             self.edge_readout = EdgeReadout(edge_heads + 1, width, dropout=dropout)
         #: Sets the edges of the fixed graphs in a pair graph; what the edge-wise back end needs.
@@ -235,6 +236,9 @@ class GraphRelocalizer(PairNetwork):
         Args:
             batch: graphs of :func:`~gnnreloc.data.pair_graph` with T timesteps each. Graphs next to
                 each other with the same ``pair`` must have the same query, which is encoded once.
+
+        Raises:
+            ValueError: if lengths are compared and the graphs do not hold ``query_duration``.
         """
         timesteps = self.timesteps
         graphs = batch.x.size(0) // (2 * timesteps)
@@ -250,9 +254,7 @@ class GraphRelocalizer(PairNetwork):
         if self.edge_readout is not None:
             parts.append(self._read_edges(x, clips))
         if self.compare_lengths:
-            length = batch.segment[:, 1] - batch.segment[:, 0]
-            ratio = (batch.query_duration / length).log().to(nodes.dtype)
-            parts.append(torch.stack([ratio, ratio.abs(), ratio.square()], dim=1))
+            parts.append(_compare_lengths(batch).to(nodes.dtype))
         pooled = torch.cat(parts, dim=1)
         return PairScores(
             self.score_head(pooled), self.regression_head(pooled), sparsity, adjacency
@@ -307,3 +309,13 @@ class GraphRelocalizer(PairNetwork):
         for convolution in self.convolutions:
             flat = convolution(flat, graphs)
         return flat.view(*shape[:2], -1), None, sparsity
+
+
+def _compare_lengths(batch: Data) -> Tensor:
+    """How much longer the query is than each proposal: logarithm, its size and its square."""
+    duration = batch.get("query_duration")
+    if duration is None or not bool(torch.isfinite(duration).all()):
+        raise ValueError("The pair graphs have no 'query_duration', which compare_lengths needs")
+    length = batch.segment[:, 1] - batch.segment[:, 0]
+    ratio = (duration / length).log()
+    return torch.stack([ratio, ratio.abs(), ratio.square()], dim=1)

@@ -13,7 +13,10 @@ from gnnreloc.data import pair_graph
 from gnnreloc.data.pair_graph import pair_graphs
 from gnnreloc.errors import InputError
 
-ATTRIBUTES = {"x", "time", "is_query", "segment", "target", "overlap", "pair", "num_nodes"}
+ATTRIBUTES = {
+    *("x", "time", "is_query", "segment", "target", "overlap", "pair", "num_nodes"),
+    "query_duration",
+}
 
 
 def seconds(start: float, end: float) -> Tensor:
@@ -23,7 +26,13 @@ def seconds(start: float, end: float) -> Tensor:
 def example(pair: int = 0, timesteps: int = 2) -> Data:
     query = torch.arange(3.0 * timesteps).view(timesteps, 3)
     return pair_graph(
-        query, -query, seconds(1.0, 3.0), target=seconds(2.0, 3.0), overlap=0.5, pair=pair
+        query,
+        -query,
+        seconds(1.0, 3.0),
+        target=seconds(2.0, 3.0),
+        overlap=0.5,
+        pair=pair,
+        query_duration=2.5,
     )
 
 
@@ -35,6 +44,7 @@ def test_by_hand() -> None:
     assert graph.is_query.tolist() == [True, True, False, False]
     assert graph.segment.tolist() == [[1.0, 3.0]] and graph.target.tolist() == [[2.0, 3.0]]
     assert graph.overlap.tolist() == [0.5] and graph.pair.tolist() == [7]
+    assert graph.query_duration.tolist() == [2.5]
     assert graph.num_nodes == 4 and graph.edge_index is None
     assert graph.validate()
 
@@ -42,6 +52,7 @@ def test_by_hand() -> None:
 def test_types() -> None:
     graph = example()
     assert graph.segment.dtype == graph.target.dtype == torch.float64
+    assert graph.query_duration.dtype == torch.float64
     assert graph.x.dtype == graph.time.dtype == graph.overlap.dtype == torch.float32
     assert graph.is_query.dtype == torch.bool and graph.pair.dtype == torch.int64
 
@@ -52,6 +63,7 @@ def test_a_proposal_without_truth_has_a_nan_target() -> None:
     assert all(math.isnan(value) for value in graph.target.flatten().tolist())
     assert graph.target.shape == (1, 2) and graph.target.dtype == torch.float64
     assert graph.overlap.tolist() == [0.0]
+    assert math.isnan(graph.query_duration)
 
 
 def test_batching_concatenates_and_rewrites_nothing() -> None:

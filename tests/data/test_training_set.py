@@ -14,12 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from gnnreloc.data import Corpus, Pair, TrainingSet
-from gnnreloc.data.training_set import part_of_pair
+from gnnreloc.data import Corpus, Features, InMemoryFeatureStore, Pair, TrainingSet
+from gnnreloc.data.features import resample, widen
+from gnnreloc.data.training_set import channel_block, part_of_pair
 from gnnreloc.errors import InputError
 
 Build = Callable[..., Corpus]
@@ -334,3 +337,134 @@ def test_the_share_of_partial_lists(corpus: Corpus) -> None:
     assert min(lengths[0]) == 6.0
     assert sum(length < 6.0 for length in lengths[1]) > 10
     assert min(lengths[1]) >= 4.0 - 1e-9
+
+
+CHANNELS = 10
+
+
+@pytest.fixture
+def wide_corpus(corpus: Corpus, moments: pd.DataFrame, build_corpus: Build) -> Corpus:
+    """The corpus with ten equal channels: 1000 times the number of the video, plus the seconds."""
+    features = {}
+    for name in sorted(moments["video"].unique()):
+        number, time = corpus.features[name].values.unbind(dim=1)
+        rows = (1000 * number + time).unsqueeze(1).repeat(1, CHANNELS)
+        features[name] = Features(rows, corpus.features[name].step)
+    return build_corpus(moments, features=InMemoryFeatureStore(features))
+
+
+def shown(clip: Tensor, moments: pd.DataFrame) -> tuple[str, float]:
+    """The video that one channel of a clip shows, and the middle of the clip in seconds."""
+    number = (clip / 1000).floor().unique()
+    assert len(number) == 1
+    return sorted(moments["video"].unique())[int(number)], float((clip % 1000).mean())
+
+
+def label_at(video: str, time: float, moments: pd.DataFrame) -> str | None:
+    """The class of the moment whose middle lies within a row of the time."""
+    rows = moments[moments["video"] == video]
+    near = rows[((rows["start"] + rows["end"]) / 2 - time).abs() <= 0.5]
+    return None if near.empty else str(near["label"].iloc[0])
+
+
+def test_a_composite_shows_another_action_in_a_block_of_channels(
+    wide_corpus: Corpus, moments: pd.DataFrame
+) -> None:
+    plain = training_set(wide_corpus, samples=40)
+    mixed = training_set(wide_corpus, samples=40, composite=1.0)
+    exact = 0
+    for before, after in zip(samples_of(plain), samples_of(mixed), strict=True):
+        for one, other in zip(before, after, strict=True):
+            # What is asked of it stays the first pair's.
+            for name in ("segment", "target", "overlap", "pair", "query_duration"):
+                assert torch.equal(one[name], other[name])
+        changed = [(b.x != a.x).any(dim=0) for b, a in zip(before, after, strict=True)]
+        block = torch.stack(changed).any(dim=0)
+        assert 2 <= int(block.sum()) <= 8
+        # One stretch in the circle of channels, which turns on once and off once.
+        assert int((block != block.roll(1)).sum()) == 2
+        inside, outside = int(block.nonzero()[0]), int((~block).nonzero()[0])
+        best = after[0]
+        query, proposal = best.x[best.is_query], best.x[~best.is_query]
+        assert torch.equal(best.x[:, ~block], before[0].x[:, ~block])
+        own = [shown(clip[:, outside], moments) for clip in (query, proposal)]
+        their = [shown(clip[:, inside], moments) for clip in (query, proposal)]
+        assert their[0][0] != their[1][0]
+        labels = [label_at(*place, moments) for place in (own[0], their[0])]
+        assert None not in labels and labels[0] != labels[1]
+        if best.overlap > 0.99:  # the other action lies over the moment, and so the proposal
+            assert label_at(*their[1], moments) == labels[1]
+            exact += 1
+    assert exact > 0
+
+
+def test_the_other_reference_is_stretched_to_the_moment(
+    wide_corpus: Corpus, moments: pd.DataFrame
+) -> None:
+    """A proposal shows the same share of the other moment as of its own."""
+    for sample in samples_of(training_set(wide_corpus, samples=40, composite=1.0)):
+        best = sample[0]
+        (start, end), (first, last) = best.target[0].tolist(), best.segment[0].tolist()
+        share = ((first + last) / 2 - start) / (end - start)
+        proposal = best.x[~best.is_query]
+        columns = proposal.T.unique(dim=0)
+        assert len(columns) == 2
+        for column in columns:
+            video, time = shown(column, moments)
+            rows = moments[moments["video"] == video]
+            shares = (time - rows["start"]) / (rows["end"] - rows["start"])
+            assert float((shares - share).abs().min()) < 0.1
+
+
+def test_one_class_alone_makes_no_composites(moments: pd.DataFrame, build_corpus: Build) -> None:
+    only = build_corpus(moments[(moments["subset"] != "train") | (moments["label"] == "jump")])
+    plain, mixed = (training_set(only, composite=share) for share in (0.0, 1.0))
+    assert mixed.composite == 0.0
+    for one, other in zip(samples_of(plain), samples_of(mixed), strict=True):
+        assert all_same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"composite": 1.5}, "composite must be a share from 0 to 1, got 1.5"),
+        ({"composite": float("nan")}, "composite must be a share from 0 to 1, got nan"),
+        ({"context": -0.1}, "context must be a number from 0, got -0.1"),
+        ({"context": float("inf")}, "context must be a number from 0, got inf"),
+    ],
+)
+def test_wrong_composite_or_context(
+    corpus: Corpus, options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        training_set(corpus, **options)
+
+
+def test_context_shows_the_surroundings_of_proposals_alone(corpus: Corpus) -> None:
+    plain = samples_of(training_set(corpus))
+    wide = samples_of(training_set(corpus, context=0.25))
+    names = corpus.subset("train")["video"]
+    for one, other in zip(plain, wide, strict=True):
+        for near, far in zip(one, other, strict=True):
+            assert torch.equal(near.x[near.is_query], far.x[far.is_query])
+            assert torch.equal(near.segment, far.segment)
+            clip = far.x[~far.is_query]
+            video = sorted({*names, *"vwxyz"})[int(clip[0, 0])]
+            seen = resample(corpus.features[video], widen(far.segment, 0.25), TIMESTEPS)[0]
+            assert torch.equal(clip, seen)
+
+
+def test_the_duration_of_the_query(corpus: Corpus, moments: pd.DataFrame) -> None:
+    for sample in samples_of(training_set(corpus)):
+        moment = query_moment(sample[0], moments)
+        for graph in sample:
+            assert graph.query_duration.tolist() == [moment["end"] - moment["start"]]
+
+
+@given(channels=st.integers(1, 300), seed=st.integers(0, 1000))
+def test_channel_block(channels: int, seed: int) -> None:
+    block = channel_block(np.random.default_rng(seed), channels)
+    assert block.dtype == torch.int64 and len(block.unique()) == len(block)
+    assert abs(len(block) - channels / 2) <= 0.3 * channels + 0.5
+    assert bool(((block >= 0) & (block < channels)).all())
+    assert bool((block.diff() % channels == 1).all())

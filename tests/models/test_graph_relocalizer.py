@@ -28,9 +28,13 @@ PAPER: dict[str, Any] = {
     "activation": "none",
     "temperature": 1.0,
     "learn_temperature": False,
+    "edge_heads": 0,
+    "compare_lengths": False,
 }
 GRAPHS: list[dict[str, Any]] = [
     {"graph": "dynamic"},
+    {"graph": "dynamic", "edge_heads": 1, "compare_lengths": False},
+    {"graph": "dynamic", "edge_heads": 3, "pooling": "mean"},
     {"graph": "dynamic", "layers": 2, **PAPER},
     {"graph": "dynamic", "layers": 2, "support": "all", "top_k": 3, "learn_temperature": True},
     {"graph": "dynamic", "activation": "relu", "normalization": "row", "support": "intra"},
@@ -66,7 +70,7 @@ def graphs_of(model: GraphRelocalizer, pairs: list[int]) -> list[Data]:
     for pair in pairs:
         segment = torch.tensor([0.0, 4.0], dtype=torch.float64)
         proposal = torch.randn(shape, generator=generator)
-        graph = pair_graph(queries[pair], proposal, segment, pair=pair)
+        graph = pair_graph(queries[pair], proposal, segment, pair=pair, query_duration=3.0 + pair)
         graphs.append(graph if model.transform is None else model.transform(graph))
     return graphs
 
@@ -155,7 +159,11 @@ def test_identity_keeps_the_clips_apart(options: dict[str, Any], apart: bool) ->
     model.score_head.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
     clips = torch.randn(4, model.timesteps, 5)
     segment = torch.tensor([0.0, 1.0])
-    graphs = [pair_graph(clips[q], clips[p], segment, pair=q) for q in (0, 1) for p in (2, 3)]
+    graphs = [
+        pair_graph(clips[q], clips[p], segment, pair=q, query_duration=1.0)
+        for q in (0, 1)
+        for p in (2, 3)
+    ]
     model(Batch.from_data_list(graphs))
     mixed = (pooled[0][0] - pooled[0][1] - pooled[0][2] + pooled[0][3]).abs().max()
     assert (mixed < 1e-6) == apart
@@ -235,6 +243,65 @@ def test_parameter_groups_share_out_all_parameters(options: dict[str, Any]) -> N
     assert bool(groups["adjacency"]) == (options["graph"] in ("dynamic", "hybrid"))
     heads = {id(p) for p in model.regression_head.parameters()}
     assert {id(p) for p in groups["regression"]} == heads
+
+
+@pytest.mark.parametrize(
+    ("options", "heads"),
+    [
+        ({"graph": "dynamic"}, 4),
+        ({"graph": "hybrid", "edge_heads": 2}, 2),
+        ({"graph": "dynamic", "edge_heads": 0}, 0),
+        ({"graph": "dynamic", "support": "intra"}, 0),
+        ({"graph": "khop"}, 0),
+        ({"graph": "complete"}, 0),
+    ],
+)
+def test_learned_edges_are_read(options: dict[str, Any], heads: int) -> None:
+    model = build(**options)
+    read: list[Tensor] = []
+    if heads == 0:
+        assert model.cosines is None and model.edge_readout is None
+        return
+    assert model.edge_readout is not None
+    model.edge_readout.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    batch = batch_of(model, [0, 0, 1])
+    model(batch)
+    assert read[0].shape == (3, heads + 1, model.timesteps, model.timesteps)
+    # The last picture: cosines of the raw features, a row for each timestep of the query.
+    query, proposal = batch.x.view(3, 2, model.timesteps, -1).unbind(dim=1)
+    wanted = torch.cosine_similarity(query.unsqueeze(2), proposal.unsqueeze(1), dim=-1)
+    torch.testing.assert_close(read[0][:, -1], wanted)
+
+
+def test_lengths_are_compared() -> None:
+    for compare, equal in ((True, False), (False, True)):
+        model = build(compare_lengths=compare)
+        batch = batch_of(model, [0, 1])
+        scores = model(batch).scores
+        batch["query_duration"] = 2 * batch.query_duration
+        assert torch.equal(model(batch).scores, scores) == equal
+
+
+@pytest.mark.parametrize("duration", [math.nan, None])
+def test_lengths_that_are_not_known(duration: float | None) -> None:
+    batch = batch_of(build(), [0, 1])
+    batch["query_duration"] = torch.tensor([1.0, math.nan])
+    if duration is None:
+        del batch["query_duration"]
+    with pytest.raises(ValueError, match="no 'query_duration', which compare_lengths needs"):
+        build()(batch)
+    build(compare_lengths=False)(batch)
+
+
+def test_context_is_seen() -> None:
+    """A proposal with a quarter at both ends is what a proposal of one and a half lengths is."""
+    query = Features(torch.randn(20, 5), step=0.5)
+    reference = Features(torch.randn(100, 5), step=0.5)
+    near, far = torch.tensor([[10.0, 20.0]]), torch.tensor([[7.5, 22.5]])
+    wide, plain = build(context=0.25), build(context=0.0)
+    seen = wide.pair_graphs(query, reference, near.double())
+    assert torch.equal(seen.x, plain.pair_graphs(query, reference, far.double()).x)
+    assert seen.segment.tolist() == near.tolist() and seen.query_duration.tolist() == [10.0]
 
 
 def test_weights_do_not_depend_on_the_back_end() -> None:
@@ -330,6 +397,9 @@ class TestLocalize:
         ({"backend": "sparse"}, "backend must be one of dense, edge"),
         ({"timesteps": 0}, "timesteps: at least 1 is needed, got 0"),
         ({"layers": 0}, "layers: at least 1"),
+        ({"edge_heads": -1}, "edge_heads must be at least 0, got -1"),
+        ({"context": -0.5}, "context must be a number from 0, got -0.5"),
+        ({"context": math.nan}, "context must be a number from 0, got nan"),
         ({"hops": ()}, "hops: at least 1"),
         ({"graph": "khop", "hops": (1, -2)}, "'k' must be at least 1"),
         ({"encoder": "gru"}, "lstm, bilstm, cnn"),
