@@ -119,15 +119,17 @@ def test_products_of_the_model_by_hand(scripts: dict[str, ModuleType]) -> None:
     # Each product of two learned things has three calls: itself and two gradients. Layers: two of
     # each comparison, two of both heads (three calls each), and the projection, whose input has no
     # gradient (two); the learned graph has phi besides, and three graphs have three comparisons.
-    heads, projection = 4 * 3, 2
+    # To read edges takes phi of both clips, three convolutions of two calls each, and a layer.
+    heads, projection, reading = 4 * 3, 2, 2 * 3 + 3 * 2 + 3
     assert counts == {
-        "dynamic": projection + heads + 3 + 2 * 3,
+        "dynamic": projection + heads + 3 + 2 * 3 + reading,
         "khop_n1_k1": projection + heads + 2 * 3,
         "khop_n1_k123": projection + heads + 3 * 2 * 3,
         "complete": projection + heads + 2 * 3,
     }
-    # The graph, the pooling (fixed weights: two calls), and P P^T.
-    assert batched["dynamic"] == 3 + 2 + 3
+    # The graph, the pooling (fixed weights: two calls), P P^T, and the cosines that are read, those
+    # of the raw features without a gradient.
+    assert batched["dynamic"] == 3 + 2 + 3 + 3 + 1
 
 
 def test_training_steps_change_the_weights(scripts: dict[str, ModuleType]) -> None:
@@ -179,7 +181,7 @@ def test_quick_runs(
     tmp_path: Path,
 ) -> None:
     for script, cases in (
-        ("training_step", ["bare", "workers_0", "workers_2"] * 4),
+        ("training_step", ["bare", "workers_0", "workers_1"] * 4),
         ("loader", ["training", "workers_0", "workers_1", "workers_2"]),
     ):
         out = tmp_path / f"{script}.json"
