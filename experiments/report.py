@@ -97,10 +97,11 @@ def write_figures(
     ranked = sorted(range(len(pairs)), key=lambda pair: -overlaps[pair])
     if isinstance(model, GraphRelocalizer):
         best = pairs[ranked[len(ranked) // 10]]
+        surroundings = " with its surroundings" if model.context else ""
         figure = plot_adjacency(
             adjacency_matrices(model, corpus, best),
             timesteps=model.timesteps,
-            title=f"query and top proposal of one pair: {best.label}",
+            title=f"query and top proposal{surroundings} of one pair: {best.label}",
         )
         save_figure(figure, folder / "adjacency.png")
     chosen = [ranked[int(share * (len(ranked) - 1))] for share in (0.1, 0.3, 0.6, 0.95)]
