@@ -16,6 +16,7 @@ from gnnreloc.data.features import (
     resample,
     resample_clip,
     validate_features,
+    widen,
 )
 from gnnreloc.errors import InputError
 
@@ -315,3 +316,11 @@ def test_a_clip_is_resampled_from_its_beginning_to_its_end(mode: ResampleMode) -
     # Three bins of two rows each; their centres lie between the rows.
     wanted = [1.0, 3.0, 5.0] if mode == "nearest" else [0.5, 2.5, 4.5]
     assert resample_clip(clip, 3, mode).flatten().tolist() == pytest.approx(wanted)
+
+
+@given(times=segments(), share=st.floats(0.0, 3.0))
+def test_widen_keeps_the_middle(times: torch.Tensor, share: float) -> None:
+    wide = widen(times, share)
+    torch.testing.assert_close(wide.mean(dim=1), times.mean(dim=1))
+    torch.testing.assert_close(wide.diff(dim=1), times.diff(dim=1) * (1 + 2 * share))
+    assert torch.equal(widen(times, 0.0), times)

@@ -92,15 +92,14 @@ def test_same_seed_same_numbers(tiny_corpus: Corpus, tmp_path: Path) -> None:
 def test_every_epoch_draws_its_own_samples(tiny_corpus: Corpus, tmp_path: Path) -> None:
     model = build()
     seen: list[Tensor] = []
-    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].segment))
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].x))
     trainer(epochs=2, seed=4).fit(model, tiny_corpus, folder=tmp_path)
-    data = TrainingSet(tiny_corpus, samples=8, list_length=6, timesteps=8, seed=4, partial=0.5)
+    options = {"timesteps": 8, "context": 0.25, "partial": 0.5, "composite": 0.8}
+    data = TrainingSet(tiny_corpus, samples=8, list_length=6, seed=4, **options)
     expected: list[Tensor] = []
     for data.epoch in (0, 1):
         graphs = [data[index] for index in range(8)]
-        expected += [
-            torch.cat([g.segment for g in sum(part, [])]) for part in (graphs[:4], graphs[4:])
-        ]
+        expected += [torch.cat([g.x for g in sum(part, [])]) for part in (graphs[:4], graphs[4:])]
     assert_equal(seen, expected)
     assert not torch.equal(seen[0], seen[2])
 
