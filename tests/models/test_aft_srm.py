@@ -164,6 +164,7 @@ def test_overfits(separable_corpus: Corpus, tmp_path: Path) -> None:
         batch_size=4,
         list_length=12,
         partial=0.0,
+        composite=0.0,
         optimizers=[OptimizerOptions(lr=5e-3)],
         device="cpu",
     )

@@ -202,7 +202,7 @@ def test_every_graph_overfits_a_few_videos(
     model = create_model(system, **small, **options)
     assert isinstance(model, GraphRelocalizer)
     rate = OptimizerOptions(lr=5e-3)
-    small = {"samples": 32, "batch_size": 8, "list_length": 12, "partial": 0.0}
+    small = {"samples": 32, "batch_size": 8, "list_length": 12, "partial": 0.0, "composite": 0.0}
     Trainer(epochs=50, optimizers=[rate], device="cpu", **small).fit(
         model, separable_corpus, folder=tmp_path
     )
