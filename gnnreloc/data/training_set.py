@@ -54,6 +54,10 @@ class TrainingSet(SampledSet):
         partial: share of the lists in which the same random part of the query and of the moments
             in the reference takes their place: more to learn from than whole actions of few
             classes, and boundaries that only the query tells.
+        composite: share of the lists that ask for a made-up action: a random block of the channels
+            shows another action, in query and reference alike. From few classes it makes many, of
+            which no channel alone tells the whole. None if there is but one class, or with
+            triplets.
         timesteps: number of timesteps T of a clip.
         context: share of its length by which a proposal is widened at both ends, to be seen with
             its surroundings.
@@ -234,6 +238,8 @@ class TrainingSet(SampledSet):
 
 def channel_block(rng: np.random.Generator, channels: int) -> Tensor:
     """A fifth to four fifths of all channels, next to each other in a circle.
+
+    Of one or two channels it may be none or all.
 
     Args:
         rng: random generator.

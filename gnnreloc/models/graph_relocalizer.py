@@ -238,7 +238,7 @@ class GraphRelocalizer(PairNetwork):
                 each other with the same ``pair`` must have the same query, which is encoded once.
 
         Raises:
-            ValueError: if lengths are compared and the graphs do not hold ``query_duration``.
+            ValueError: if lengths are compared and the graphs do not hold their ``query_duration``.
         """
         timesteps = self.timesteps
         graphs = batch.x.size(0) // (2 * timesteps)
@@ -314,8 +314,10 @@ class GraphRelocalizer(PairNetwork):
 def _compare_lengths(batch: Data) -> Tensor:
     """How much longer the query is than each proposal: logarithm, its size and its square."""
     duration = batch.get("query_duration")
-    if duration is None or not bool(torch.isfinite(duration).all()):
-        raise ValueError("The pair graphs have no 'query_duration', which compare_lengths needs")
+    if duration is None or not bool(((duration > 0) & duration.isfinite()).all()):
+        raise ValueError(
+            "The pair graphs have no positive 'query_duration', which compare_lengths needs"
+        )
     length = batch.segment[:, 1] - batch.segment[:, 0]
     ratio = (duration / length).log()
     return torch.stack([ratio, ratio.abs(), ratio.square()], dim=1)

@@ -318,6 +318,13 @@ def test_a_clip_is_resampled_from_its_beginning_to_its_end(mode: ResampleMode) -
     assert resample_clip(clip, 3, mode).flatten().tolist() == pytest.approx(wanted)
 
 
+def test_widen_by_hand() -> None:
+    times = torch.tensor([[2.0, 6.0], [0.0, 1.0]], dtype=torch.float64)
+    assert widen(times, 0.5).tolist() == [[0.0, 8.0], [-0.5, 1.5]]
+    assert times.tolist() == [[2.0, 6.0], [0.0, 1.0]]
+    assert widen(times[:0], 0.5).shape == (0, 2)
+
+
 @given(times=segments(), share=st.floats(0.0, 3.0))
 def test_widen_keeps_the_middle(times: torch.Tensor, share: float) -> None:
     wide = widen(times, share)

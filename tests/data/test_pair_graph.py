@@ -32,7 +32,7 @@ def example(pair: int = 0, timesteps: int = 2) -> Data:
         target=seconds(2.0, 3.0),
         overlap=0.5,
         pair=pair,
-        query_duration=2.5,
+        query_duration=2.5 + pair,
     )
 
 
@@ -44,7 +44,7 @@ def test_by_hand() -> None:
     assert graph.is_query.tolist() == [True, True, False, False]
     assert graph.segment.tolist() == [[1.0, 3.0]] and graph.target.tolist() == [[2.0, 3.0]]
     assert graph.overlap.tolist() == [0.5] and graph.pair.tolist() == [7]
-    assert graph.query_duration.tolist() == [2.5]
+    assert graph.query_duration.tolist() == [9.5]
     assert graph.num_nodes == 4 and graph.edge_index is None
     assert graph.validate()
 
@@ -102,11 +102,12 @@ def test_several_at_once_are_each_alone(known: bool) -> None:
     segments, targets = torch.rand(2, 4, 2, generator=generator, dtype=torch.float64)
     overlaps = torch.rand(4, generator=generator, dtype=torch.float64)
     options = {"targets": targets, "overlaps": overlaps} if known else {}
-    graphs = pair_graphs(query, proposals, segments, pair=5, **options)
+    duration = {"query_duration": 1.5} if known else {}
+    graphs = pair_graphs(query, proposals, segments, pair=5, **options, **duration)
     assert len(graphs) == 4
     for row, graph in enumerate(graphs):
         truth = {"target": targets[row], "overlap": float(overlaps[row])} if known else {}
-        alone = pair_graph(query, proposals[row], segments[row], pair=5, **truth)
+        alone = pair_graph(query, proposals[row], segments[row], pair=5, **truth, **duration)
         assert list(graph.keys()) != [] and set(graph.keys()) == set(alone.keys())
         assert graph.num_nodes == 6
         for name in ATTRIBUTES - {"num_nodes"}:

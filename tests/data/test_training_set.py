@@ -98,14 +98,21 @@ def overlaps_with(segment: Tensor, moments: pd.DataFrame) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("sampling", ["lists", "triplets"])
-def test_seed_epoch_and_number_decide(corpus: Corpus, sampling: str) -> None:
-    first = samples_of(training_set(corpus, sampling=sampling, seed=3))
-    again = training_set(corpus, sampling=sampling, seed=3)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sampling": "lists"},
+        {"sampling": "triplets"},
+        {"composite": 0.5, "partial": 0.5, "context": 0.25},
+    ],
+)
+def test_seed_epoch_and_number_decide(corpus: Corpus, options: dict[str, Any]) -> None:
+    first = samples_of(training_set(corpus, **options, seed=3))
+    again = training_set(corpus, **options, seed=3)
     backwards = [again[index] for index in reversed(range(len(again)))][::-1]
     assert all(map(all_same, first, backwards))
 
-    other_seed = samples_of(training_set(corpus, sampling=sampling, seed=4))
+    other_seed = samples_of(training_set(corpus, **options, seed=4))
     again.epoch = 1
     other_epoch = samples_of(again)
     for others in (other_seed, other_epoch):
@@ -398,6 +405,15 @@ def test_a_composite_shows_another_action_in_a_block_of_channels(
     assert exact > 0
 
 
+def test_the_share_of_composites(wide_corpus: Corpus) -> None:
+    mixed = []
+    for share in (0.0, 0.5, 1.0):
+        samples = samples_of(training_set(wide_corpus, samples=60, composite=share))
+        # All channels of a clip are equal where no other action is laid over them.
+        mixed.append(sum(bool((s[0].x != s[0].x[:, :1]).any()) for s in samples))
+    assert mixed[0] == 0 and 15 < mixed[1] < 45 and mixed[2] == 60
+
+
 def test_the_other_reference_is_stretched_to_the_moment(
     wide_corpus: Corpus, moments: pd.DataFrame
 ) -> None:
@@ -440,9 +456,10 @@ def test_wrong_composite_or_context(
         training_set(corpus, **options)
 
 
-def test_context_shows_the_surroundings_of_proposals_alone(corpus: Corpus) -> None:
-    plain = samples_of(training_set(corpus))
-    wide = samples_of(training_set(corpus, context=0.25))
+@pytest.mark.parametrize("sampling", ["lists", "triplets"])
+def test_context_shows_the_surroundings_of_proposals_alone(corpus: Corpus, sampling: str) -> None:
+    plain = samples_of(training_set(corpus, sampling=sampling))
+    wide = samples_of(training_set(corpus, sampling=sampling, context=0.25))
     names = corpus.subset("train")["video"]
     for one, other in zip(plain, wide, strict=True):
         for near, far in zip(one, other, strict=True):

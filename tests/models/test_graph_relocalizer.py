@@ -240,6 +240,9 @@ def test_parameter_groups_share_out_all_parameters(options: dict[str, Any]) -> N
     grouped = [id(parameter) for group in groups.values() for parameter in group]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {id(parameter) for parameter in model.parameters()}
+    learned = [layer for layer in (model.adjacency, model.cosines) if layer is not None]
+    wanted = {id(parameter) for layer in learned for parameter in layer.parameters()}
+    assert {id(parameter) for parameter in groups["adjacency"]} == wanted
     assert bool(groups["adjacency"]) == (options["graph"] in ("dynamic", "hybrid"))
     heads = {id(p) for p in model.regression_head.parameters()}
     assert {id(p) for p in groups["regression"]} == heads
@@ -282,13 +285,28 @@ def test_lengths_are_compared() -> None:
         assert torch.equal(model(batch).scores, scores) == equal
 
 
-@pytest.mark.parametrize("duration", [math.nan, None])
+def test_what_the_heads_see_of_the_lengths() -> None:
+    model = build()
+    pooled: list[Tensor] = []
+    model.score_head.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
+    batch = batch_of(model, [0, 1, 2])
+    batch["query_duration"] = torch.tensor([4.0, 8.0, 2.0], dtype=torch.float64)
+    batch["segment"] = torch.tensor([[0.0, 4.0], [6.0, 8.0], [1.0, 5.0]], dtype=torch.float64)
+    model(batch)
+    two = math.log(2)
+    wanted = [[0.0, 0.0, 0.0], [2 * two, 2 * two, 4 * two**2], [-two, two, two**2]]
+    torch.testing.assert_close(pooled[0][:, -3:], torch.tensor(wanted))
+
+
+@pytest.mark.parametrize("duration", [math.nan, math.inf, 0.0, -2.0, None])
 def test_lengths_that_are_not_known(duration: float | None) -> None:
     batch = batch_of(build(), [0, 1])
-    batch["query_duration"] = torch.tensor([1.0, math.nan])
-    if duration is None:
-        del batch["query_duration"]
-    with pytest.raises(ValueError, match="no 'query_duration', which compare_lengths needs"):
+    del batch["query_duration"]
+    if duration is not None:
+        batch["query_duration"] = torch.tensor([1.0, duration])
+    with pytest.raises(
+        ValueError, match="no positive 'query_duration', which compare_lengths needs"
+    ):
         build()(batch)
     build(compare_lengths=False)(batch)
 
