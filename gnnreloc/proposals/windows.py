@@ -30,7 +30,7 @@ def window_proposals(
 
     Args:
         duration: length of the video in seconds.
-        lengths: window lengths in seconds; repeated ones count once.
+        lengths: window lengths in seconds; ones that differ by less than a millionth count once.
         overlap: share of a window, in [0, 1), that it has in common with its neighbour.
         min_length: drop windows shorter than this many seconds.
 
@@ -58,7 +58,11 @@ def window_proposals(
     if not (math.isfinite(min_length) and min_length >= 0.0):
         raise InputError(f"min_length: {min_length}; wanted seconds >= 0")
 
-    distinct = dict.fromkeys(min(float(length), float(duration)) for length in lengths)
+    distinct: list[float] = []
+    for length in (min(float(length), float(duration)) for length in lengths):
+        # Lengths that rounding alone keeps apart would give some windows twice.
+        if not any(math.isclose(length, other, rel_tol=1e-6) for other in distinct):
+            distinct.append(length)
     windows = [torch.empty(0, 2, dtype=torch.float64)]
     for length in distinct:
         if length >= min_length:
