@@ -18,7 +18,9 @@ import pytest
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STUB = Path(__file__).with_name("stub_run.py")
-START = f"import sys; sys.path.insert(0, {str(EXPERIMENTS)!r}); import compare; from pathlib "
+# A shell starts what runs in its background with interrupts ignored: not so here.
+START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+START += f"import sys; sys.path.insert(0, {str(EXPERIMENTS)!r}); import compare; from pathlib "
 START += "import Path; sys.exit(compare.main(sys.argv[2:], Path(sys.argv[1])))"
 TINY = [
     *("--data.train_videos", "6", "--data.validation_videos", "4", "--data.test_videos", "4"),
