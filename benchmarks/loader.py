@@ -4,9 +4,9 @@
     python benchmarks/loader.py --workers 0 1 2 4
 
 The loader runs over the training set alone, for an epoch of the recipe ``tuned`` on the data set
-``synthetic``, the start of its workers included. Training takes the same batches from memory: it is
-what would be consumed if loading cost nothing. Writes ``results/loader.json``. Exit status: 0, or 2
-for bad input.
+``synthetic``; its workers go on from one to the next. Training takes the same batches from memory:
+it is what would be consumed if loading cost nothing. Writes ``results/loader.json``. Exit status:
+0, or 2 for bad input.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class PairSampler:
                 "so no query has another video to be found in"
             )
 
-    def clip(self, row: int) -> tuple[str, tuple[float, float], str]:
+    def moment(self, row: int) -> tuple[str, tuple[float, float], str]:
         """Video, start and end (s), and class of the moment of a row."""
         return self._moments[row]
 
@@ -213,6 +213,6 @@ def wrong_class_pairs(
                 f"{pair.label!r} to search for in video {pair.reference!r}"
             )
         row = int(others[int(rng.integers(len(others)))])
-        video, segment, label = sampler.clip(row)
+        video, segment, label = sampler.moment(row)
         wrong.append(replace(pair, query_video=video, query_segment=segment, query_label=label))
     return wrong

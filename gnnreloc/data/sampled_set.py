@@ -21,8 +21,8 @@ class SampledSet(Dataset[list[Data]], ABC):
     Sample ``i`` of epoch ``e`` depends on ``(seed, e, i)`` alone, not on workers, batch size or
     what was drawn before, so that a resumed run sees what an uninterrupted one does. The attribute
     ``epoch`` is 0 at first; the training loop sets it, and workers that go on from one epoch to the
-    next see it, too. PyG's DataLoader collates the graphs of a
-    batch of samples: ``__getitems__`` gives them as one flat list.
+    next see it, too. PyG's DataLoader collates the graphs of a batch of samples: ``__getitems__``
+    gives them as one flat list.
 
     A subclass writes ``_sample(rng)``.
 

@@ -172,8 +172,7 @@ class TrainingSet(SampledSet):
         target = other.targets[int(rng.integers(len(other.targets)))]
         stretch = (target[1] - target[0]) / (moment[1] - moment[0])
         theirs = self._clips(other, other.reference, (segments - moment[0]) * stretch + target[0])
-        channels = clips[0].size(-1)
-        block = channel_block(rng, channels)
+        block = channel_block(rng, clips[0].size(-1))
         for own, their in zip(clips, theirs, strict=True):
             own[..., block] = their[..., block]
         return clips

@@ -165,10 +165,11 @@ class GraphRelocalizer(PairNetwork):
             )
         #: Cosines of encoded and of raw timesteps, and what reads them.
         self.cosines: CosineAdjacency | None = None
-        self.raw_cosines = CosineAdjacency(in_channels)
+        self.raw_cosines: CosineAdjacency | None = None
         self.edge_readout: EdgeReadout | None = None
         if self.adjacency is not None and edge_heads and support != "intra":
             self.cosines = CosineAdjacency(width, max(1, width // edge_heads), heads=edge_heads)
+            self.raw_cosines = CosineAdjacency(in_channels)
             self.edge_readout = EdgeReadout(edge_heads + 1, width, dropout=dropout)
         #: Sets the edges of the fixed graphs in a pair graph; what the edge-wise back end needs.
         self.transform: Callable[[Data], Data] | None = None
@@ -252,7 +253,7 @@ class GraphRelocalizer(PairNetwork):
             nodes, adjacency, sparsity = self._convolve_edges(nodes, batch)
         parts = [(self.pooling_weight.to(nodes.dtype) @ nodes).flatten(1)]
         if self.edge_readout is not None:
-            parts.append(self._read_edges(x, clips))
+            parts.append(self.edge_readout(self._edge_maps(x, clips)))
         if self.compare_lengths:
             parts.append(_compare_lengths(batch).to(nodes.dtype))
         pooled = torch.cat(parts, dim=1)
@@ -264,9 +265,9 @@ class GraphRelocalizer(PairNetwork):
         encoded: Tensor = self.encoder(self.projection(clips))
         return encoded
 
-    def _read_edges(self, x: Tensor, clips: Tensor) -> Tensor:
-        """Read the cosines between the timesteps of query and proposal, encoded and raw."""
-        assert self.cosines is not None and self.edge_readout is not None
+    def _edge_maps(self, x: Tensor, clips: Tensor) -> Tensor:
+        """Cosines between the timesteps of query and proposal, encoded and raw."""
+        assert self.cosines is not None and self.raw_cosines is not None
         maps = []
         for layer, both in ((self.cosines, clips), (self.raw_cosines, x)):
             query, proposal = both.unbind(dim=1)
@@ -278,8 +279,7 @@ class GraphRelocalizer(PairNetwork):
                 weight = weight.view(len(both), self.timesteps, self.timesteps, -1)
                 weight = weight.permute(0, 3, 1, 2)
             maps.append(weight.reshape(len(both), -1, self.timesteps, self.timesteps))
-        out: Tensor = self.edge_readout(torch.cat(maps, dim=1))
-        return out
+        return torch.cat(maps, dim=1)
 
     def _convolve_dense(self, nodes: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         learned: Tensor | None = None
