@@ -43,6 +43,7 @@ SECTIONS = (
     },
     {
         "hybrid_tuned": "hybrid, tuned recipe",
+        "frozen_phi": "Dynamic adjacency, frozen random projections",
         "complete": "complete graph",
         "identity": "identity (no edges)",
         "training_free": "training-free alignment",

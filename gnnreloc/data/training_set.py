@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnreloc.data.corpus import Corpus
-from gnnreloc.data.features import ResampleMode, resample, resample_clip, widen
+from gnnreloc.data.features import Features, ResampleMode, resample, resample_clip, widen
 from gnnreloc.data.overlap import temporal_iou
 from gnnreloc.data.pair_graph import pair_graphs
 from gnnreloc.data.pairs import Pair
@@ -204,9 +204,12 @@ class TrainingSet(SampledSet):
             return otherwise
         return int(positions[int(rng.integers(len(positions)))])
 
+    def _query(self, drawn: Pair) -> Features:
+        return self.corpus.features[drawn.query_video].slice(*drawn.query_segment)
+
     def _clips(self, drawn: Pair, video: str, segments: Tensor) -> tuple[Tensor, Tensor]:
         """The query ``[T, C]``, and segments of a video with their surroundings ``[m, T, C]``."""
-        query = self.corpus.features[drawn.query_video].slice(*drawn.query_segment)
+        query = self._query(drawn)
         segments = widen(segments, self.context)
         return (
             resample_clip(query, self.timesteps, self.resampling),
@@ -225,13 +228,14 @@ class TrainingSet(SampledSet):
 
         ``overlaps`` are tIoUs of segments and targets, None where the video holds no target.
         """
-        start, end = drawn.query_segment
         targets = overlap = None
         if overlaps is not None:
             overlap, best = overlaps.max(dim=1)
             targets = drawn.targets[best]
+        # Of the rows that are seen, as when a clip is searched for, not as annotated.
+        duration = self._query(drawn).duration
         return pair_graphs(
-            *clips, segments, targets=targets, overlaps=overlap, query_duration=end - start
+            *clips, segments, targets=targets, overlaps=overlap, query_duration=duration
         )
 
 

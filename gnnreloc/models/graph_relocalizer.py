@@ -13,6 +13,7 @@ from gnnreloc.data.features import ResampleMode
 from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_clips, input_projection
 from gnnreloc.nn import (
     CosineAdjacency,
+    CrossAdjacency,
     EdgeReadout,
     MultiGraphConvolution,
     RegressionHead,
@@ -68,6 +69,8 @@ class GraphRelocalizer(PairNetwork):
         normalization: of the learned weights.
         temperature: divisor of the cosines.
         learn_temperature: train the temperature.
+        train_phi: train the projections of the learned edges; without it they stay as they were
+            drawn, a control that tells what learning them is worth.
         top_k: keep the k largest learned weights of each row.
         offsets: reading of the fixed graphs, see :class:`~gnnreloc.transforms.KHopTemporal`.
         intra: edges inside a clip in the fixed graphs.
@@ -108,6 +111,7 @@ class GraphRelocalizer(PairNetwork):
         normalization: Literal["none", "row", "sym"] = "none",
         temperature: float = 0.1,
         learn_temperature: bool = True,
+        train_phi: bool = True,
         top_k: int | None = None,
         offsets: Literal["upto", "exact", "upto_inclusive", "exact_inclusive"] = "upto",
         intra: Literal["none", "chain", "full"] = "none",
@@ -163,6 +167,8 @@ class GraphRelocalizer(PairNetwork):
                 top_k=top_k,
                 support=support,
             )
+        #: A symmetric norm counts all weights of a node, which a block alone does not hold.
+        self._in_blocks = support == "cross" and normalization != "sym"
         #: Cosines of encoded and of raw timesteps, and what reads them.
         self.cosines: CosineAdjacency | None = None
         self.raw_cosines: CosineAdjacency | None = None
@@ -171,6 +177,9 @@ class GraphRelocalizer(PairNetwork):
             self.cosines = CosineAdjacency(width, max(1, width // edge_heads), heads=edge_heads)
             self.raw_cosines = CosineAdjacency(in_channels)
             self.edge_readout = EdgeReadout(edge_heads + 1, width, dropout=dropout)
+        for layer in (self.adjacency, self.cosines):
+            if layer is not None and layer.phi is not None:
+                layer.phi.requires_grad_(train_phi)
         #: Sets the edges of the fixed graphs in a pair graph; what the edge-wise back end needs.
         self.transform: Callable[[Data], Data] | None = None
         fixed: list[Tensor] = []
@@ -213,19 +222,17 @@ class GraphRelocalizer(PairNetwork):
         self.regression_head = RegressionHead(pooled, width, dropout=dropout)
 
     def parameter_groups(self) -> dict[str, list[torch.nn.Parameter]]:
-        """The parameters in the paper's three groups: ``adjacency``, ``regression``, ``rest``."""
+        """What is trained, in the paper's three groups: ``adjacency``, ``regression``, ``rest``."""
+        learned = torch.nn.ModuleList(
+            layer for layer in (self.adjacency, self.cosines) if layer is not None
+        )
         groups = {
-            "adjacency": [
-                parameter
-                for layer in (self.adjacency, self.cosines)
-                if layer is not None
-                for parameter in layer.parameters()
-            ],
+            "adjacency": list(learned.parameters()),
             "regression": list(self.regression_head.parameters()),
         }
         taken = {id(parameter) for group in groups.values() for parameter in group}
-        rest = [parameter for parameter in self.parameters() if id(parameter) not in taken]
-        return groups | {"rest": rest}
+        groups["rest"] = [p for p in self.parameters() if id(p) not in taken]
+        return {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
 
     def graph_transform(self) -> Callable[[Data], Data] | None:
         """The fixed edges, for the edge-wise back end; the dense one keeps them itself."""
@@ -241,11 +248,7 @@ class GraphRelocalizer(PairNetwork):
         Raises:
             ValueError: if lengths are compared and the graphs do not hold their ``query_duration``.
         """
-        timesteps = self.timesteps
-        graphs = batch.x.size(0) // (2 * timesteps)
-        x = batch.x.to(self.score_head.out.weight.dtype)
-        x = x.view(graphs, 2, timesteps, -1)
-        clips = encode_clips(x, batch.pair, self._encode)
+        x, clips = self._clips(batch)
         nodes = clips.flatten(1, 2)
         if self.backend == "dense":
             nodes, adjacency, sparsity = self._convolve_dense(nodes)
@@ -260,6 +263,38 @@ class GraphRelocalizer(PairNetwork):
         return PairScores(
             self.score_head(pooled), self.regression_head(pooled), sparsity, adjacency
         )
+
+    @torch.no_grad()
+    def edges(self, batch: Data) -> dict[str, Tensor]:
+        """The learned edges from proposal to query, as pictures to be looked at.
+
+        Row i of every picture belongs to timestep i of the query, column j to timestep j of the
+        proposal. In training mode dropout falls on them as it does in :meth:`forward`.
+
+        Args:
+            batch: B pair graphs, as for :meth:`forward`.
+
+        Returns:
+            ``learned [B, T, T]``, the weights with which the query's nodes receive from the
+            proposal's in the graph convolution, and, where edges are read as pictures,
+            ``encoded cosines [B, edge_heads, T, T]`` and ``raw cosines [B, 1, T, T]``; on any back
+            end. Empty where all edges are fixed.
+        """
+        if self.adjacency is None:
+            return {}
+        x, clips = self._clips(batch)
+        whole = self.adjacency.dense(clips.flatten(1, 2), group=self.is_query)
+        pictures = {"learned": whole[:, : self.timesteps, self.timesteps :]}
+        if self.edge_readout is not None:
+            maps = self._edge_maps(x, clips)
+            pictures |= {"encoded cosines": maps[:, :-1], "raw cosines": maps[:, -1:]}
+        return pictures
+
+    def _clips(self, batch: Data) -> tuple[Tensor, Tensor]:
+        """Raw and encoded timesteps of both clips, ``[B, 2, T, C]`` and ``[B, 2, T, d]``."""
+        x = batch.x.to(self.score_head.out.weight.dtype)
+        x = x.view(-1, 2, self.timesteps, x.size(-1))
+        return x, encode_clips(x, batch.pair, self._encode)
 
     def _encode(self, clips: Tensor) -> Tensor:
         encoded: Tensor = self.encoder(self.projection(clips))
@@ -281,13 +316,20 @@ class GraphRelocalizer(PairNetwork):
             maps.append(weight.reshape(len(both), -1, self.timesteps, self.timesteps))
         return torch.cat(maps, dim=1)
 
-    def _convolve_dense(self, nodes: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        learned: Tensor | None = None
-        graphs = list(self.fixed.to(nodes.dtype))
+    def _convolve_dense(
+        self, nodes: Tensor
+    ) -> tuple[Tensor, Tensor | CrossAdjacency | None, Tensor]:
+        learned: Tensor | CrossAdjacency | None = None
+        graphs: list[Tensor | CrossAdjacency] = list(self.fixed.to(nodes.dtype))
         sparsity = nodes.new_zeros(())
-        if self.adjacency is not None:
+        if self.adjacency is not None and self._in_blocks:
+            query, proposal = nodes.chunk(2, dim=1)
+            learned = CrossAdjacency(*self.adjacency.both_ways((proposal, query)))
+            sparsity = learned.mean_size()
+        elif self.adjacency is not None:
             learned = self.adjacency.dense(nodes, group=self.is_query)
             sparsity = learned.abs().mean()
+        if learned is not None:
             graphs.insert(0, learned)
         for convolution in self.convolutions:
             nodes = convolution.dense(nodes, graphs)

@@ -23,7 +23,7 @@ from gnnreloc.data.pair_graph import pair_graphs
 from gnnreloc.data.training_set import TrainingSet
 from gnnreloc.models.relocalizer import Moments, require_proposals
 from gnnreloc.models.trainable import TrainableRelocalizer
-from gnnreloc.nn import decode_offsets
+from gnnreloc.nn import CrossAdjacency, decode_offsets
 from gnnreloc.nn.rectified_dropout import RectifiedDropout
 
 
@@ -35,13 +35,18 @@ class PairScores(NamedTuple):
         offsets: ``[B, 2]``, see :func:`gnnreloc.nn.encode_offsets`.
         sparsity: mean of the learned weights' absolute values over all (2T)^2 node pairs (the
             paper's L1 loss), 0 where the graph is fixed.
-        adjacency: learned adjacency ``[B, 2T, 2T]`` (dense back end), else None.
+        learned: learned adjacency (dense back end), else None.
     """
 
     scores: Tensor
     offsets: Tensor
     sparsity: Tensor
-    adjacency: Tensor | None
+    learned: Tensor | CrossAdjacency | None
+
+    @property
+    def adjacency(self) -> Tensor | None:
+        """Learned adjacency ``[B, 2T, 2T]`` (dense back end), else None."""
+        return self.learned.matrix() if isinstance(self.learned, CrossAdjacency) else self.learned
 
 
 class PairNetwork(TrainableRelocalizer):

@@ -47,6 +47,10 @@ _MODELS: dict[str, tuple[Callable[..., Relocalizer], str]] = {
     "complete": (partial(GraphRelocalizer, graph="complete"), "all edges, one weight"),
     "identity": (partial(GraphRelocalizer, graph="identity"), "no edges between nodes"),
     "hybrid": (partial(GraphRelocalizer, graph="hybrid"), "learned and fixed graphs side by side"),
+    "frozen_phi": (
+        partial(GraphRelocalizer, graph="dynamic", train_phi=False),
+        "learned graph with random projections that are not trained",
+    ),
     "training_free": (TrainingFree, "aligned cosine of the raw features, no training"),
     "random_proposal": (RandomProposal, "a random proposal"),
     "longest_proposal": (LongestProposal, "the longest proposal"),

@@ -3,6 +3,7 @@
 from gnnreloc.nn.block_edges import block_edges as block_edges
 from gnnreloc.nn.comparison_convolution import ComparisonConvolution as ComparisonConvolution
 from gnnreloc.nn.cosine_adjacency import CosineAdjacency as CosineAdjacency
+from gnnreloc.nn.cross_adjacency import CrossAdjacency as CrossAdjacency
 from gnnreloc.nn.edge_readout import EdgeReadout as EdgeReadout
 from gnnreloc.nn.graph_convolution import GraphConvolution as GraphConvolution
 from gnnreloc.nn.multi_graph_convolution import MultiGraphConvolution as MultiGraphConvolution

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch_geometric.nn.conv import MessagePassing
 
 from gnnreloc.nn.blocked_comparison import Perceptron, compare
+from gnnreloc.nn.cross_adjacency import CrossAdjacency
 from gnnreloc.nn.edge_support import Pair, as_pair
 from gnnreloc.nn.rectified_dropout import RectifiedDropout, in_eager_cpu
 
@@ -91,7 +92,7 @@ class ComparisonConvolution(MessagePassing):
         """Weigh what a node sends."""
         return edge_weight.unsqueeze(-1) * x_j
 
-    def dense(self, x: Tensor | Pair, adjacency: Tensor) -> Tensor:
+    def dense(self, x: Tensor | Pair, adjacency: Tensor | CrossAdjacency) -> Tensor:
         """Compare with an adjacency matrix.
 
         Args:

@@ -229,6 +229,35 @@ class CosineAdjacency(ProjectedCosine):
         weight = self._matrix(x, mask, group).to(x_src.dtype)
         return weight.squeeze(1) if self.heads == 1 else weight
 
+    def both_ways(self, x: Pair) -> Pair:
+        """Adjacency matrices of a bipartite graph in both directions, at the price of one.
+
+        The same as :meth:`dense` of the pair and of the pair turned round. With a softmax or top-k
+        they are no transposes of each other, as each chooses among the entries of its own rows.
+
+        Args:
+            x: Nodes :math:`(B, N_1, C)` and :math:`(B, N_2, C)`. All their pairs take part.
+
+        Returns:
+            What the second nodes receive from the first, :math:`(B, N_2, N_1)`, and the first from
+            the second, :math:`(B, N_1, N_2)`; with several heads as for :meth:`dense`.
+
+        Raises:
+            ValueError: If self-loops are added, or the nodes have not three dimensions each.
+        """
+        self._check_bipartite(x)
+        if x[0].dim() != 3 or x[1].dim() != 3:
+            shapes = [list(nodes.shape) for nodes in x]
+            raise ValueError(f"Expected a pair of nodes of shape [B, N, C] (got {shapes})")
+        check_nodes(x, None, None)
+        score = self._cosine.scores(*self._project_graphs(x))
+        weighting = self.weighting._replace(support="all")
+        there, back = (
+            adjacency_matrix(way, weighting, True).to(x[0].dtype)
+            for way in (score, score.transpose(-1, -2))
+        )
+        return (there.squeeze(1), back.squeeze(1)) if self.heads == 1 else (there, back)
+
     def matmul(
         self,
         x: Tensor | Pair,

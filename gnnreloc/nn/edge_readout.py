@@ -72,8 +72,11 @@ class EdgeReadout(torch.nn.Module):
             One vector for each pair of clips.
         """
         first, second, third = self.convolutions
-        h = self.pools[0](first(weight).relu())
-        h = self.pools[1](second(h).relu())
+        # With so few channels, convolutions are twice as fast with the channels innermost.
+        h = weight.contiguous(memory_format=torch.channels_last)
+        # Rectified after the pools, which comes to the same and is less work.
+        h = self.pools[0](first(h)).relu()
+        h = self.pools[1](second(h)).relu()
         out: Tensor = self.drop(self.out(third(h).relu().flatten(1)).relu())
         return out
 

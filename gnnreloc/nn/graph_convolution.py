@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.conv import MessagePassing
 
+from gnnreloc.nn.cross_adjacency import CrossAdjacency
 from gnnreloc.nn.edge_support import Pair, as_pair
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -114,7 +115,7 @@ class GraphConvolution(MessagePassing):
         """Weigh what a node sends."""
         return edge_weight.unsqueeze(-1) * x_j
 
-    def dense(self, x: Tensor, adjacency: Tensor) -> Tensor:
+    def dense(self, x: Tensor, adjacency: Tensor | CrossAdjacency) -> Tensor:
         """Aggregate with an adjacency matrix.
 
         Args:

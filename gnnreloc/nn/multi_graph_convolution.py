@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gnnreloc.nn.comparison_convolution import ComparisonConvolution
+from gnnreloc.nn.cross_adjacency import CrossAdjacency
 from gnnreloc.nn.graph_convolution import ACTIVATIONS, GraphConvolution, activation_function
 
 FUSIONS = ("mean", "sum", "concat", "max")
@@ -114,7 +115,7 @@ class MultiGraphConvolution(torch.nn.Module):
             ]
         )
 
-    def dense(self, x: Tensor, adjacencies: Sequence[Tensor]) -> Tensor:
+    def dense(self, x: Tensor, adjacencies: Sequence[Tensor | CrossAdjacency]) -> Tensor:
         """Convolve with adjacency matrices.
 
         Args:

@@ -475,7 +475,8 @@ def test_the_duration_of_the_query(corpus: Corpus, moments: pd.DataFrame) -> Non
     for sample in samples_of(training_set(corpus)):
         moment = query_moment(sample[0], moments)
         for graph in sample:
-            assert graph.query_duration.tolist() == [moment["end"] - moment["start"]]
+            rows = corpus.features[moment["video"]].slice(moment["start"], moment["end"])
+            assert graph.query_duration.tolist() == [rows.duration]
 
 
 @given(channels=st.integers(1, 300), seed=st.integers(0, 1000))

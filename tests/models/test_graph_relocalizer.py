@@ -39,6 +39,8 @@ GRAPHS: list[dict[str, Any]] = [
     {"graph": "dynamic", "layers": 2, "support": "all", "top_k": 3, "learn_temperature": True},
     {"graph": "dynamic", "activation": "relu", "normalization": "row", "support": "intra"},
     {"graph": "dynamic", "activation": "shift", "normalization": "sym", "encoder": "cnn"},
+    {"graph": "dynamic", "activation": "none", "top_k": 2, "convolution": "aggregate", "layers": 2},
+    {"graph": "dynamic", "activation": "relu", "normalization": "row", "hidden_channels": 4},
     {"graph": "khop"},
     {"graph": "khop", "hops": (1, 2, 3), "layers": 2, "intra": "chain", "self_loops": True},
     {"graph": "khop", "hops": (2, 4), "convolution": "aggregate", "fusion": "concat"},
@@ -246,6 +248,17 @@ def test_parameter_groups_share_out_all_parameters(options: dict[str, Any]) -> N
     assert bool(groups["adjacency"]) == (options["graph"] in ("dynamic", "hybrid"))
     heads = {id(p) for p in model.regression_head.parameters()}
     assert {id(p) for p in groups["regression"]} == heads
+
+
+def test_projections_that_are_not_trained() -> None:
+    model = build(graph="dynamic", train_phi=False)
+    assert model.adjacency is not None and model.cosines is not None
+    phis = [layer.phi for layer in (model.adjacency, model.cosines)]
+    frozen = {id(p) for phi in phis if phi is not None for p in phi.parameters()}
+    assert len(frozen) == 4
+    trained = {id(p) for group in model.parameter_groups().values() for p in group}
+    assert trained == {id(p) for p in model.parameters()} - frozen
+    assert build(graph="dynamic").parameter_groups()["adjacency"][1].requires_grad
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ def test_every_row_of_the_tables_has_a_name_and_a_line() -> None:
     published = {"frame_level", "video_level", "sst", "cross_gated_bilinear", "aft_srm"}
     fixed = {f"khop_n{n}_k{k}" for n in (1, 2, 3) for k in ("1", "12", "123")}
     fixed |= {"khop_cnn_n1_k1", "khop_cnn_n2_k123"}
-    assert content_free | published | fixed | {"training_free", *GRAPHS} == set(list_models())
+    ours = {"training_free", "frozen_phi", *GRAPHS}
+    assert content_free | published | fixed | ours == set(list_models())
     lines = list(list_models().values())
     assert all(lines) and len(set(lines)) == len(lines)
 

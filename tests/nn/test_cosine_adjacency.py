@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch_geometric.nn import DenseGraphConv, GCNConv, GraphConv
 from torch_geometric.utils import to_dense_adj
 
-from gnnreloc.nn import CosineAdjacency, block_edges
+from gnnreloc.nn import CosineAdjacency, CrossAdjacency, block_edges
 
 # Directions of 0, 90 and atan(3/4) degrees: all cosines are exact.
 NODES = torch.tensor([[2.0, 0.0], [0.0, 5.0], [4.0, 3.0]], dtype=torch.float64)
@@ -133,6 +134,38 @@ def test_matmul_is_the_product(activation: str, heads: int) -> None:
     nodes = (x, torch.randn(2, 3, 4).double())
     expected = layer.dense(nodes) @ (h if heads == 1 else h.unsqueeze(1))
     assert torch.allclose(layer.matmul(nodes, h), expected)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "softmax", "learn_temperature": True, "temperature": 0.3},
+        {"activation": "relu", "normalization": "sym"},
+        {"activation": "shift", "normalization": "row", "top_k": 2},
+    ],
+    ids=lambda options: str(options["activation"]),
+)
+def test_both_ways_is_dense_twice(options: dict[str, Any], heads: int) -> None:
+    layer = CosineAdjacency(4, 3, heads=heads, support="cross", **options)
+    pair = (torch.randn(2, 3, 4), torch.randn(2, 5, 4))
+    there, back = layer.both_ways(pair)
+    plain = CosineAdjacency(4, 3, heads=heads, **options)
+    plain.load_state_dict(layer.state_dict())
+    assert torch.allclose(there, plain.dense(pair), atol=1e-6)
+    assert torch.allclose(back, plain.dense((pair[1], pair[0])), atol=1e-6)
+    half = layer.bfloat16().both_ways((pair[0].bfloat16(), pair[1].bfloat16()))
+    assert half[0].dtype == half[1].dtype == torch.bfloat16
+
+
+def test_both_ways_in_one_matrix() -> None:
+    """Two groups of nodes of one graph that is supported between them."""
+    layer = CosineAdjacency(4, 3, activation="softmax", support="cross")
+    one, other = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
+    there, back = layer.both_ways((one, other))
+    group = torch.arange(8) < 3
+    whole = layer.dense(torch.cat([one, other], dim=1), group=group)
+    assert torch.allclose(CrossAdjacency(back, there).matrix(), whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("normalization", ["none", "row", "sym"])
@@ -269,6 +302,10 @@ def test_bad_input() -> None:
         layer.dense((NODES.unsqueeze(0), NODES.unsqueeze(0)))
     with pytest.raises(ValueError, match=r"shape \[B, N, C\] \(got \[3, 2\]\)"):
         layer.dense(NODES)
+    with pytest.raises(ValueError, match="no self-loops"):
+        layer.both_ways((NODES.unsqueeze(0), NODES.unsqueeze(0)))
+    with pytest.raises(ValueError, match=r"pair of nodes .* \(got \[\[3, 2\], \[1, 3, 2\]\]\)"):
+        CosineAdjacency(2).both_ways((NODES, NODES.unsqueeze(0)))
     with pytest.raises(ValueError, match=r"shape \[N, C\] \(got \[1, 3, 2\]\)"):
         layer(NODES.unsqueeze(0))
     with pytest.raises(ValueError, match="needs the 'group'"):
