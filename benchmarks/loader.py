@@ -20,7 +20,7 @@ from common import Case, Limits, Run, Session
 from record import check, common_parser, environment, fail, set_up
 from rich.console import Console
 from rich.table import Table
-from training_step import STEPS, TrainingStep, pair_seconds, quick_options, write_report
+from training_step import TrainingStep, pair_seconds, quick_options, write_report
 
 from gnnreloc.datasets import synthetic
 from gnnreloc.errors import InputError
@@ -85,10 +85,8 @@ def main(arguments: Sequence[str]) -> None:
             raise InputError(f"--workers must be at least 0, got {min(options.workers)}")
         device = set_up(options)
         started = environment(device)
-        corpus, sizes, steps = quick_options() if options.quick else (synthetic(), {}, STEPS)
-        step = TrainingStep(
-            "dynamic", corpus, device=device, seed=options.seed, steps=steps, options=sizes
-        )
+        corpus, sizes = quick_options() if options.quick else (synthetic(), {})
+        step = TrainingStep("dynamic", corpus, device=device, seed=options.seed, options=sizes)
         # A run is a whole epoch: none is so long that it would be measured only once.
         session = Session(device, Limits(seconds=0.02 if options.quick else 5.0, long=60.0))
         session.measure(cases_of(step, options.workers))

@@ -14,20 +14,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from common import Case, Limits, Run, Session
-from lightning_fabric import Fabric
 from matrix_work import Call, MatrixWork, bare_work
 from record import check, common_parser, environment, fail, print_checks, set_up, write_results
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 
 from gnnreloc.data import Corpus
 from gnnreloc.datasets import synthetic
@@ -35,12 +34,11 @@ from gnnreloc.errors import InputError
 from gnnreloc.models import GraphRelocalizer, create_model
 from gnnreloc.training import RoutedOptimizers, Trainer
 from gnnreloc.training.losses import compute_losses
+from gnnreloc.training.one_ahead import one_ahead
 
 MODELS = ("dynamic", "khop_n1_k1", "khop_n1_k123", "complete")
 #: Largest ratio of a step of the learned graph to its bare matrix work (issue 4).
 LIMIT = 1.3
-#: Steps of a run: the batches of an epoch of the recipe.
-STEPS = 20
 
 
 class TrainingStep:
@@ -51,7 +49,6 @@ class TrainingStep:
         corpus: the corpus.
         device: where to train.
         seed: of the samples and the weights.
-        steps: batches in one pass over the data.
         options: of the model and of ``Trainer``, by these names.
     """
 
@@ -62,39 +59,24 @@ class TrainingStep:
         *,
         device: torch.device,
         seed: int,
-        steps: int,
         options: Mapping[str, Mapping[str, Any]],
     ) -> None:
         torch.manual_seed(seed)
         model = create_model(name, in_channels=corpus.num_channels, **options.get("model", {}))
         if not isinstance(model, GraphRelocalizer):
             raise InputError(f"{name} has no graph")
-        self.trainer = Trainer(device=device.type, **options.get("trainer", {}))
-        self.fabric = Fabric(accelerator=device.type, devices=1)
-        self.model = model.to(device).train()
-        self.data = model.training_set(
-            corpus,
-            samples=steps * self.trainer.batch_size,
-            seed=seed,
-            sampling=self.trainer.sampling,
-            list_length=self.trainer.list_length,
-            negatives=self.trainer.negatives,
-            partial=self.trainer.partial,
-            composite=self.trainer.composite,
-        )
+        self.trainer = Trainer(device=device.type, seed=seed, **options.get("trainer", {}))
+        self.fabric = self.trainer.fabric
+        self.model = model.to(self.fabric.device).train()
+        self.data = self.trainer.training_set(model, corpus)
         # So many steps that the rate of learning hardly changes from run to run.
         groups = model.parameter_groups()
         self.optimizers = RoutedOptimizers(groups, self.trainer.optimizers, 10**6, self.fabric)
 
     def loader(self, workers: int) -> Any:
         """The batches of one pass."""
-        loader = DataLoader(
-            self.data,
-            batch_size=self.trainer.batch_size,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-        )
-        return self.fabric.setup_dataloaders(loader)
+        self.trainer.workers = workers
+        return self.trainer.loader(self.data)
 
     def losses(self, batch: Data) -> dict[Any, Tensor]:
         """Forward pass and losses."""
@@ -102,12 +84,13 @@ class TrainingStep:
         return compute_losses(names, self.model(batch), batch, **self.trainer.loss_options)
 
     def train(self, batches: Any) -> None:
-        """One pass over batches."""
-        for batch in batches:
-            losses = self.losses(batch)
-            self.optimizers.step(losses)
-            for loss in losses.values():
-                loss.item()  # as the training loop does for its log
+        """One pass over batches, as the training loop does it."""
+        with closing(one_ahead(batches)) as coming:
+            for batch in coming:
+                losses = self.losses(batch)
+                self.optimizers.step(losses)
+                for loss in losses.values():
+                    loss.item()  # for the log
 
     def calls(self, batch: Data) -> list[Call]:
         """Matrix products and LSTMs of the forward and the backward pass over a batch."""
@@ -181,14 +164,14 @@ def print_results(results: Sequence[Mapping[str, Any]], console: Console) -> Non
     console.print(table, "")
 
 
-def quick_options() -> tuple[Corpus, dict[str, dict[str, Any]], int]:
+def quick_options() -> tuple[Corpus, dict[str, dict[str, Any]]]:
     """A tiny corpus, a tiny model, and few steps."""
     corpus = synthetic(train_videos=6, validation_videos=2, test_videos=2)
     options = {
         "model": {"timesteps": 4, "hidden_channels": 8},
-        "trainer": {"batch_size": 2, "list_length": 3},
+        "trainer": {"samples": 4, "batch_size": 2, "list_length": 3},
     }
-    return corpus, options, 2
+    return corpus, options
 
 
 def write_report(
@@ -231,15 +214,13 @@ def main(arguments: Sequence[str]) -> None:
             raise InputError(f"--workers must be at least 0, got {min(options.workers)}")
         device = set_up(options)
         started = environment(device)
-        corpus, sizes, steps = quick_options() if options.quick else (synthetic(), {}, STEPS)
+        corpus, sizes = quick_options() if options.quick else (synthetic(), {})
         # A run is a whole pass over the data: none is so long that it would be measured only once.
         seconds = 0.02 if options.quick else 5.0
         session = Session(device, Limits(seconds=seconds, long=60.0))
         cases = []
         for name in options.models:
-            step = TrainingStep(
-                name, corpus, device=device, seed=options.seed, steps=steps, options=sizes
-            )
+            step = TrainingStep(name, corpus, device=device, seed=options.seed, options=sizes)
             cases += cases_of(step, name, options.workers)
         session.measure(cases)
         console = Console(width=None if Console().is_terminal else 110)

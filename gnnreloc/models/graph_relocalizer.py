@@ -266,19 +266,15 @@ class GraphRelocalizer(PairNetwork):
 
     @torch.no_grad()
     def edges(self, batch: Data) -> dict[str, Tensor]:
-        """The learned edges from proposal to query, as pictures to be looked at.
-
-        Row i of every picture belongs to timestep i of the query, column j to timestep j of the
-        proposal. In training mode dropout falls on them as it does in :meth:`forward`.
+        """The learned edges from proposal to query as pictures, a row for each query timestep.
 
         Args:
             batch: B pair graphs, as for :meth:`forward`.
 
         Returns:
-            ``learned [B, T, T]``, the weights with which the query's nodes receive from the
-            proposal's in the graph convolution, and, where edges are read as pictures,
-            ``encoded cosines [B, edge_heads, T, T]`` and ``raw cosines [B, 1, T, T]``; on any back
-            end. Empty where all edges are fixed.
+            ``learned [B, T, T]``, with which the query receives in the convolutions, and, where
+            the heads see edges, ``encoded cosines [B, edge_heads, T, T]`` and ``raw cosines
+            [B, 1, T, T]``. Empty where all edges are fixed.
         """
         if self.adjacency is None:
             return {}

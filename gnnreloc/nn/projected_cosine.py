@@ -63,8 +63,11 @@ class Cosine(NamedTuple):
         inverse_dst = inverse_src if h_dst is h_src else inverse_length(h_dst, self.eps)
         with full_precision(h_src.device):
             if h_src.size(-1) > h_src.size(-2):  # there are fewer products than numbers in vectors
-                score = (h_dst @ h_src.transpose(-1, -2)) * inverse_dst
-                return score * self.scale(inverse_src).transpose(-1, -2)
+                score = h_dst @ h_src.transpose(-1, -2)
+                key = self.scale(inverse_src).transpose(-1, -2)
+                if torch.is_grad_enabled():
+                    return score * inverse_dst * key
+                return score.mul_(inverse_dst).mul_(key)  # spares memory that is new each time
             key = h_src * inverse_src
             query = key if h_dst is h_src else h_dst * inverse_dst
             return self.scale(query) @ key.transpose(-1, -2)

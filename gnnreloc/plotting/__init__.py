@@ -7,12 +7,15 @@ functions are safe in threads and without a display.
 
 from gnnreloc.plotting.adjacency import plot_adjacency
 from gnnreloc.plotting.curves import plot_recall_over_tiou, plot_training
+from gnnreloc.plotting.edges import EdgeCase, plot_edges
 from gnnreloc.plotting.style import save_figure
 from gnnreloc.plotting.timelines import TimelineCase, plot_timelines
 
 __all__ = [
+    "EdgeCase",
     "TimelineCase",
     "plot_adjacency",
+    "plot_edges",
     "plot_recall_over_tiou",
     "plot_timelines",
     "plot_training",

@@ -8,5 +8,5 @@ from gnnreloc.training.losses import regression_loss as regression_loss
 from gnnreloc.training.losses import triplet_loss as triplet_loss
 from gnnreloc.training.optimizers import OptimizerOptions as OptimizerOptions
 from gnnreloc.training.optimizers import RoutedOptimizers as RoutedOptimizers
+from gnnreloc.training.seeding import seed_everything as seed_everything
 from gnnreloc.training.trainer import Trainer as Trainer
-from gnnreloc.training.trainer import seed_everything as seed_everything

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -13,17 +13,18 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric import seed_everything as seed_generators
 from torch.utils.tensorboard import SummaryWriter
 from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
 from gnnreloc.data.corpus import Corpus
+from gnnreloc.data.sampled_set import SampledSet
 from gnnreloc.data.training_set import Negatives, Sampling
 from gnnreloc.errors import InputError
 from gnnreloc.models.trainable import TrainableRelocalizer
-from gnnreloc.training.checkpoint import load_checkpoint, save_checkpoint
+from gnnreloc.training.checkpoint import check_identity, load_checkpoint, save_checkpoint
 from gnnreloc.training.losses import compute_losses
+from gnnreloc.training.one_ahead import one_ahead
 from gnnreloc.training.optimizers import OptimizerOptions, RoutedOptimizers
 
 Validate = Callable[[TrainableRelocalizer], Mapping[str, float]]
@@ -177,26 +178,8 @@ class Trainer:
                     + ", ".join(model.losses)
                 )
         known = {"trainer": self.describe(), **(identity or {})}
-        data = model.training_set(
-            corpus,
-            samples=self.samples,
-            seed=self.seed,
-            sampling=self.sampling,
-            list_length=self.list_length,
-            negatives=self.negatives,
-            partial=self.partial,
-            composite=self.composite,
-        )
-        loader: Any = fabric.setup_dataloaders(
-            DataLoader(
-                data,
-                batch_size=self.batch_size,
-                num_workers=self.workers,
-                persistent_workers=self.workers > 0,
-                # Its own: the seeds of workers are not drawn from the random stream of the dropout.
-                generator=torch.Generator(),
-            )
-        )
+        data = self.training_set(model, corpus)
+        loader = self.loader(data)
         going_on = resume and path.is_file()
         began = time.perf_counter()
         if not going_on:
@@ -252,6 +235,32 @@ class Trainer:
         model.cpu().eval()
         return pd.DataFrame(rows)
 
+    def training_set(self, model: TrainableRelocalizer, corpus: Corpus) -> SampledSet:
+        """What the model is trained on."""
+        return model.training_set(
+            corpus,
+            samples=self.samples,
+            seed=self.seed,
+            sampling=self.sampling,
+            list_length=self.list_length,
+            negatives=self.negatives,
+            partial=self.partial,
+            composite=self.composite,
+        )
+
+    def loader(self, data: SampledSet) -> Any:
+        """The batches of an epoch, on the device."""
+        return self.fabric.setup_dataloaders(
+            DataLoader(
+                data,
+                batch_size=self.batch_size,
+                num_workers=self.workers,
+                persistent_workers=self.workers > 0,
+                # Its own: the seeds of workers are not drawn from the random stream of the dropout.
+                generator=torch.Generator(),
+            )
+        )
+
     def describe(self) -> dict[str, Any]:
         """All that decides the numbers of a run, as plain data."""
         return {
@@ -276,18 +285,20 @@ class Trainer:
         model.train()
         began = time.perf_counter()
         totals: dict[str, float] = {}
-        batches = tqdm(loader, desc=f"epoch {epoch + 1}/{self.epochs}", disable=None, leave=False)
-        for step, batch in enumerate(batches):
-            with self.fabric.autocast():
-                out = model(batch)
-                losses = compute_losses(optimizers.loss_names, out, batch, **self.loss_options)
-            try:
-                optimizers.step(losses)
-            except FloatingPointError as error:
-                message = f"epoch {epoch + 1}, step {step + 1}: {error}"
-                raise FloatingPointError(message) from error
-            for name, loss in losses.items():
-                totals[name] = totals.get(name, 0.0) + loss.item()
+        title = f"epoch {epoch + 1}/{self.epochs}"
+        with closing(one_ahead(loader)) as batches:
+            bar = tqdm(batches, title, len(loader), disable=None, leave=False)
+            for step, batch in enumerate(bar):
+                with self.fabric.autocast():
+                    out = model(batch)
+                    losses = compute_losses(optimizers.loss_names, out, batch, **self.loss_options)
+                try:
+                    optimizers.step(losses)
+                except FloatingPointError as error:
+                    message = f"epoch {epoch + 1}, step {step + 1}: {error}"
+                    raise FloatingPointError(message) from error
+                for name, loss in losses.items():
+                    totals[name] = totals.get(name, 0.0) + loss.item()
         rates = optimizers.learning_rates()
         names = ["lr"] if len(rates) == 1 else [f"lr_{number}" for number in range(len(rates))]
         return {
@@ -305,16 +316,7 @@ class Trainer:
         known: Mapping[str, Any],
     ) -> list[dict[str, float]]:
         saved = load_checkpoint(path)
-        identity = saved.get("identity")
-        identity = identity if isinstance(identity, Mapping) else {}
-        for name in known:
-            different = _first_difference(name, identity.get(name), known[name])
-            if different is not None:
-                option, theirs, ours = different
-                raise InputError(
-                    f"checkpoint {path} is of another run: its {option} is {theirs!r}, "
-                    f"this run's is {ours!r}"
-                )
+        check_identity(path, saved.get("identity"), known)
         try:
             model.load_state_dict(saved["model"])
             optimizers.load_state_dict(saved)
@@ -323,35 +325,6 @@ class Trainer:
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"checkpoint {path} is of another model: {reason}") from error
-
-
-def seed_everything(seed: int) -> None:
-    """Seed every random generator and choose deterministic algorithms.
-
-    Raises:
-        InputError: if the seed is not in [0, 2^32).
-    """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must be at least 0 and below 2^32, got {seed}")
-    seed_generators(seed, verbose=False)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # What is read before it is written would be a bug; to overwrite all new memory takes 7 %.
-    # PyTorch declares it in a way that type checkers do not see.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def _first_difference(name: str, theirs: Any, ours: Any) -> tuple[str, Any, Any] | None:
-    """The innermost option, such as ``trainer.epochs``, in which two descriptions differ."""
-    if theirs == ours:
-        return None
-    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        parts = [(key, theirs.get(key), ours.get(key)) for key in {**theirs, **ours}]
-    elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-        parts = [(number, *pair) for number, pair in enumerate(zip(theirs, ours, strict=True))]
-    else:
-        return name, theirs, ours
-    found = (_first_difference(f"{name}.{key}", one, other) for key, one, other in parts)
-    return next(difference for difference in found if difference is not None)
 
 
 def _fabric(device: str, devices: int, precision: str) -> Fabric:

@@ -107,10 +107,10 @@ def test_products_written_by_hand_are_seen(work: ModuleType) -> None:
 
 def test_products_of_the_model_by_hand(scripts: dict[str, ModuleType]) -> None:
     step = scripts["training_step"]
-    corpus, options, steps = step.quick_options()
+    corpus, options = step.quick_options()
     counts, batched = {}, {}
     for name in step.MODELS:
-        built = step.TrainingStep(name, corpus, device=CPU, seed=0, steps=steps, options=options)
+        built = step.TrainingStep(name, corpus, device=CPU, seed=0, options=options)
         calls = built.calls(next(iter(built.loader(0))))
         names = [call.function.__name__ for call in calls]
         assert names.count("lstm") == 1  # queries and proposals together
@@ -118,26 +118,27 @@ def test_products_of_the_model_by_hand(scripts: dict[str, ModuleType]) -> None:
         counts[name] = len(names) - batched[name] - 1
     # Each product of two learned things has three calls: itself and two gradients. Layers: two of
     # each comparison, two of both heads (three calls each), and the projection, whose input has no
-    # gradient (two); the learned graph has phi besides, and three graphs have three comparisons.
+    # gradient (two); the learned graph has phi of both clips besides, and three graphs have three
+    # comparisons.
     # To read edges takes phi of both clips, three convolutions of two calls each, and a layer.
     heads, projection, reading = 4 * 3, 2, 2 * 3 + 3 * 2 + 3
     assert counts == {
-        "dynamic": projection + heads + 3 + 2 * 3 + reading,
+        "dynamic": projection + heads + 2 * 3 + 2 * 3 + reading,
         "khop_n1_k1": projection + heads + 2 * 3,
         "khop_n1_k123": projection + heads + 3 * 2 * 3,
         "complete": projection + heads + 2 * 3,
     }
-    # The graph, the pooling (fixed weights: two calls), P P^T, and the cosines that are read, those
-    # of the raw features without a gradient.
-    assert batched["dynamic"] == 3 + 2 + 3 + 3 + 1
+    # The graph in both directions, the pooling (fixed weights: two calls), P P^T, and the cosines
+    # that are read, those of the raw features without a gradient.
+    assert batched["dynamic"] == 2 * 3 + 2 + 3 + 3 + 1
 
 
 def test_training_steps_change_the_weights(scripts: dict[str, ModuleType]) -> None:
     module = scripts["training_step"]
-    corpus, options, steps = module.quick_options()
-    step = module.TrainingStep("dynamic", corpus, device=CPU, seed=0, steps=steps, options=options)
+    corpus, options = module.quick_options()
+    step = module.TrainingStep("dynamic", corpus, device=CPU, seed=0, options=options)
     batches = list(step.loader(0))
-    assert len(batches) == steps
+    assert len(batches) == 2
     before = [parameter.detach().clone() for parameter in step.model.parameters()]
     step.train(batches)
     changed = [

@@ -289,6 +289,36 @@ def test_learned_edges_are_read(options: dict[str, Any], heads: int) -> None:
     torch.testing.assert_close(read[0][:, -1], wanted)
 
 
+@pytest.mark.parametrize("backend", ["dense", "edge"])
+@pytest.mark.parametrize("options", GRAPHS, ids=names)
+def test_pictures_of_the_edges(options: dict[str, Any], backend: str) -> None:
+    model = build(backend=backend, **options)
+    read: list[Tensor] = []
+    if model.edge_readout is not None:
+        model.edge_readout.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    batch, steps = batch_of(model, [0, 0, 1]), model.timesteps
+    pictures = model.edges(batch)
+    wanted: dict[str, Tensor] = {}
+    dense = build(backend="dense", **options)
+    adjacency = dense(batch).adjacency
+    if adjacency is not None:
+        wanted["learned"] = adjacency[:, :steps, steps:]
+    model(batch)
+    if read:
+        query, proposal = batch.x.view(3, 2, steps, -1).unbind(dim=1)
+        raw = torch.cosine_similarity(query.unsqueeze(2), proposal.unsqueeze(1), dim=-1)
+        wanted |= {"encoded cosines": read[0][:, :-1], "raw cosines": raw.unsqueeze(1)}
+    assert list(pictures) == list(wanted)
+    for name, picture in pictures.items():
+        assert not picture.requires_grad
+        torch.testing.assert_close(picture, wanted[name])
+
+
+def test_query_shares_out_its_learned_edges() -> None:
+    learned = build(graph="dynamic").edges(batch_of(build(), [0, 1]))["learned"]
+    torch.testing.assert_close(learned.sum(dim=-1), torch.ones(2, 6))
+
+
 def test_lengths_are_compared() -> None:
     for compare, equal in ((True, False), (False, True)):
         model = build(compare_lengths=compare)

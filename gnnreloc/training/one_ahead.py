@@ -1,0 +1,32 @@
+"""Batches made while the one before is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def one_ahead(batches: Iterable[T]) -> Generator[T, None, None]:
+    """The same batches, each made in a thread while the caller works with the one before.
+
+    Products of matrices leave Python to other threads: what a batch takes in Python costs little
+    then. Unlike the workers of a DataLoader, a thread hands its batches over as they are. What goes
+    wrong there is raised here, in its turn.
+
+    Args:
+        batches: iterated over in the thread alone.
+
+    Example:
+        >>> list(one_ahead(range(3)))
+        [0, 1, 2]
+    """
+    end = object()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        iterator = iter(batches)
+        coming = thread.submit(next, iterator, end)
+        while (batch := coming.result()) is not end:
+            coming = thread.submit(next, iterator, end)
+            yield batch  # type: ignore[misc]  # it is not the end, so it is a batch
