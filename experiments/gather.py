@@ -29,6 +29,11 @@ COLUMNS = [
 #: Columns that name a query clip in the predictions, and a pair.
 QUERY = ["query_video", "query_start", "query_end"]
 KEYS = ["video", *QUERY]
+#: Columns that number what the paired bootstrap draws.
+DRAWN = ["query", "reference"]
+#: Figures of a pair whose differences are told; those of tIoU levels, with their levels.
+COMPARED = ("r1_0.5", "r1_0.7", "r1_0.9", "r1_mean", "miou")
+LEVELS = {f"r1_{level:g}": (level,) for level in THRESHOLDS} | {"r1_mean": MEAN_THRESHOLDS}
 CLASS_COLUMNS = ["system", "recipe", "dataset", "split", "seed", "label", "pairs", "r1_0.5"]
 
 
@@ -220,36 +225,25 @@ def differences_table(runs: Sequence[Run], view: View, against: str) -> pd.DataF
     """
     rows = []
     systems = dict.fromkeys(run.metrics["system"] for run in runs)
-    of_system = {name: _by_split(runs, name) for name in systems if name not in RANDOM}
+    of_system = {name: runs_by_split(runs, name) for name in systems if name not in RANDOM}
     base = of_system.get(against, {})
     for system, splits in of_system.items():
         common = sorted(splits.keys() & base.keys())
         if system == against or not common:
             continue
-        for split in common:
-            for run in (*base[split], *splits[split]):
-                _check_pairs(base[split][0], run)
-        pairs = pd.concat(
-            [base[split][0].predictions[KEYS].assign(split=split) for split in common]
-        )
-        groups = pairs.groupby(["split", *QUERY]).ngroup().to_numpy()
-        references = pairs.groupby(["split", "video"]).ngroup().to_numpy()
-        for figure in ("r1_0.5", "r1_mean", "miou"):
-            a, b = (
-                np.concatenate([_mean_over_seeds(by[split], view, figure) for split in common])
-                for by in (splits, base)
-            )
-            found = paired_bootstrap(a, b, groups, references)
+        pairs = common_pairs([base, splits], common)
+        counts = (len(pairs), *(pairs[name].nunique() for name in DRAWN), len(common))
+        for figure in COMPARED:
+            a, b = (pair_figures(by, common, view, figure) for by in (splits, base))
+            found = paired_bootstrap(a, b, *(pairs[name].to_numpy() for name in DRAWN))
             numbers = (found["difference"], found["low"], found["high"], found["p_value"])
-            drawn = (int(labels.max()) + 1 for labels in (groups, references))
-            counts = (len(a), *drawn, len(common))
             about = (system, against, view.protocol, figure)
             rows.append([*about, *(round(number, 4) for number in numbers), *counts])
     names = ["system", "against", "protocol", "figure", "difference", "low", "high", "p_value"]
     return pd.DataFrame(rows, columns=[*names, "pairs", "queries", "references", "splits"])
 
 
-def _by_split(runs: Sequence[Run], system: str) -> dict[int, list[Run]]:
+def runs_by_split(runs: Sequence[Run], system: str) -> dict[int, list[Run]]:
     """The runs of a system, one a seed, by split."""
     splits: dict[int, list[Run]] = {}
     for run in runs:
@@ -258,10 +252,43 @@ def _by_split(runs: Sequence[Run], system: str) -> dict[int, list[Run]]:
     return splits
 
 
+def common_pairs(
+    systems: Sequence[Mapping[int, Sequence[Run]]], splits: Sequence[int]
+) -> pd.DataFrame:
+    """The pairs of some splits, split after split, which all systems must have been asked.
+
+    Args:
+        systems: the runs of each system by split; all have these splits.
+        splits: of the classes, at least one.
+
+    Returns:
+        One row a pair: :data:`KEYS`, ``label``, ``split``, and :data:`DRAWN`, the numbers of its
+        query clip and of its reference, of which the bootstrap draws.
+
+    Raises:
+        InputError: if a run holds other pairs than the first, or in another order.
+    """
+    parts = []
+    for split in splits:
+        first = systems[0][split][0]
+        for run in (run for by_split in systems for run in by_split[split]):
+            _check_pairs(first, run)
+        parts.append(first.predictions[[*KEYS, "label"]].assign(split=split))
+    pairs = pd.concat(parts, ignore_index=True)
+    numbers = (pairs.groupby(["split", *keys]).ngroup() for keys in (QUERY, ["video"]))
+    return pairs.assign(**dict(zip(DRAWN, numbers, strict=True)))
+
+
+def pair_figures(
+    by_split: Mapping[int, Sequence[Run]], splits: Sequence[int], view: View, figure: str
+) -> npt.NDArray[np.float64]:
+    """A figure of each pair of some splits, averaged over the seeds of a system, ``[pairs]``."""
+    return np.concatenate([_mean_over_seeds(by_split[split], view, figure) for split in splits])
+
+
 def _mean_over_seeds(runs: Sequence[Run], view: View, figure: str) -> npt.NDArray[np.float64]:
-    """A figure of each pair, ``[pairs]``, averaged over the seeds of one split."""
     overlaps = np.stack([run.predictions[f"tiou{view.suffix}"] for run in runs])
-    levels = {"r1_0.5": (0.5,), "r1_mean": MEAN_THRESHOLDS}.get(figure)
+    levels = LEVELS.get(figure)
     if levels is None:
         values = overlaps
     else:

@@ -43,7 +43,7 @@ SECTIONS = (
     },
     {
         "hybrid_tuned": "hybrid, tuned recipe",
-        "frozen_phi": "Dynamic adjacency, frozen random projections",
+        "frozen_phi": "learned, frozen random phi",
         "complete": "complete graph",
         "identity": "identity (no edges)",
         "training_free": "training-free alignment",

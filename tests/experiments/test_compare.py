@@ -64,7 +64,7 @@ def test_tables_hold_what_earlier_calls_ran(compare, tmp_path):
 def test_all_systems_are_those_of_the_tables(compare, tmp_path):
     outcome = compare("--out", "out", "--jobs", "4")
     table = pd.read_csv(tmp_path / "out" / "synthetic.csv")
-    assert outcome.status == 0 and len(table) == 27
+    assert outcome.status == 0 and len(table) == 28
     assert {"chance", "khop_n3_k123", "khop_cnn_n2_k123", "dynamic_paper"} < set(table["system"])
     recipes = table.set_index("system")["recipe"]
     assert recipes["dynamic_paper"] == "paper" and recipes["hybrid_tuned"] == "tuned"

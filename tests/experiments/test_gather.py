@@ -199,10 +199,12 @@ def test_difference_averages_seeds_and_draws_queries_and_references(gather, writ
         lines = [f"v{n % 7},{line.partition(',')[2]}" for n, line in enumerate(lines)]
         path.write_text("\n".join([head, *lines]) + "\n")
     table = gather.differences_table(gather.gather(folder), gather.View(), "dynamic_tuned")
-    assert table["figure"].tolist() == ["r1_0.5", "r1_mean", "miou"]
+    assert table["figure"].tolist() == ["r1_0.5", "r1_0.7", "r1_0.9", "r1_mean", "miou"]
     assert set(table["system"]) == {"sst"} and set(table["against"]) == {"dynamic_tuned"}
     figures = {
         "r1_0.5": lambda tiou: float(tiou > 0.5),
+        "r1_0.7": lambda tiou: float(tiou > 0.7),
+        "r1_0.9": lambda tiou: float(tiou > 0.9),
         "r1_mean": lambda tiou: np.mean([tiou > level for level in (0.5, 0.6, 0.7, 0.8, 0.9)]),
         "miou": float,
     }
