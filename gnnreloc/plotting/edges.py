@@ -12,12 +12,14 @@ import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from gnnreloc.plotting.style import (
+    DPI,
     FRAME_GREY,
     SMALL_TEXT_SIZE,
     TEXT_SIZE,
+    VERMILLION,
     clean_axes,
     new_figure,
     to_array,
@@ -26,8 +28,10 @@ from gnnreloc.plotting.style import (
 # As in plot_adjacency: white is an absent edge, blue a positive one and red a negative one.
 _SEQUENTIAL = "Blues"
 _DIVERGING = "RdBu"
-_PANEL = 2.75  # inches
-_LINE = 0.2  # inches
+_BORDER = VERMILLION
+# Inches: the width of a panel and of a colour bar, the height of a panel and of a line of text.
+_PANEL, _BAR, _ROW, _LINE = 2.8, 0.12, 2.6, 0.2
+_FREE = 0.45  # inches beside a panel, for the numbers on its axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +96,8 @@ def plot_edges(cases: Sequence[EdgeCase], *, title: str | None = None) -> Figure
 
     Example:
         >>> case = EdgeCase("same speed", 2.0, 4.0, 1.0, {"learned": np.eye(6)})
-        >>> [axes.get_title() for axes in plot_edges([case]).axes[1:2]]
-        ['learned']
+        >>> plot_edges([case]).axes[4].images[0].get_extent()
+        [-1.0, 5.0, 2.0, 0.0]
     """
     if not cases:
         raise ValueError("cases: there are none, wanted at least one")
@@ -105,60 +109,81 @@ def plot_edges(cases: Sequence[EdgeCase], *, title: str | None = None) -> Figure
                 f"{list(case.pictures)}"
             )
     lines = max(case.title.count("\n") + 1 for case in cases)
-    height = 0.2 + lines * _LINE
-    figure = new_figure(
-        1.6 + _PANEL * len(cases), 0.9 + height + (_PANEL + 0.3) * len(headings), title
-    )
+    heights = [lines * _LINE, *[1.2 * _LINE, _ROW] * len(headings)]
+    figure = new_figure(0.9 + (_PANEL + _FREE) * len(cases), 0.9 + 1.1 * sum(heights), title)
+    # A row of text above every row of panels, and the colour bars in a column of their own.
+    widths = [*[_PANEL] * len(cases), _BAR]
     grid: Any = figure.subplots(
-        len(headings) + 1,
-        len(cases),
-        squeeze=False,
-        height_ratios=[height, *[_PANEL] * len(headings)],
+        len(heights), len(widths), squeeze=False, height_ratios=heights, width_ratios=widths
     )
-    for axes, case in zip(grid[0], cases, strict=True):
-        _write_title(axes, case.title)
-    for heading, row in zip(headings, grid[1:], strict=True):
-        pictures = [to_array(case.pictures[heading], heading) for case in cases]
-        largest = max(float(np.abs(picture).max()) for picture in pictures) or 1.0
-        signed = any(bool((picture < 0.0).any()) for picture in pictures)
-        for axes, case, picture in zip(row, cases, pictures, strict=True):
-            image = _draw_picture(axes, case, picture, largest, signed)
-        row[0].set_title(heading, loc="left", fontsize=TEXT_SIZE, parse_math=False)
-        row[0].set_ylabel("query (s)", fontsize=SMALL_TEXT_SIZE)
-        bar = figure.colorbar(image, ax=list(row), fraction=0.05, pad=0.02, aspect=22)
-        bar.ax.tick_params(labelsize=SMALL_TEXT_SIZE, color=FRAME_GREY)
-        bar.outline.set_edgecolor(FRAME_GREY)
-    for axes in grid[-1]:
-        axes.set_xlabel("video, from the start of the moment (s)", fontsize=SMALL_TEXT_SIZE)
+    for axes in (*grid[0], *grid[1::2].flat):
+        axes.set_axis_off()
+    for axes, case in zip(grid[0], cases, strict=False):
+        _write(axes, case.title.split("\n"), _PANEL + _FREE / 2)
+    for heading, above, row in zip(headings, grid[1::2, 0], grid[2::2], strict=True):
+        _write(above, [heading], (_PANEL + _FREE / 2) * len(cases))
+        _draw_row(figure, row, cases, heading)
+    for first, last, case in zip(grid[2], grid[-1], cases, strict=False):
+        first.annotate(
+            "moment",
+            (case.duration / 2, 1.0),
+            xytext=(0.0, 3.0),
+            xycoords=first.get_xaxis_transform(),
+            textcoords="offset points",
+            ha="center",
+            fontsize=SMALL_TEXT_SIZE,
+            color=_BORDER,
+        )
+        last.set_xlabel("seconds from the moment's start", fontsize=SMALL_TEXT_SIZE)
     return figure
 
 
-def _write_title(axes: Axes, title: str) -> None:
-    axes.set_axis_off()
-    first, _, rest = title.partition("\n")
-    style: dict[str, Any] = {"transform": axes.transAxes, "parse_math": False, "va": "top"}
-    axes.text(0.0, 1.0, first, fontsize=TEXT_SIZE, fontweight="bold", **style)
-    if rest:
-        axes.text(0.0, 0.72, rest, fontsize=SMALL_TEXT_SIZE, linespacing=1.3, **style)
+def _write(axes: Axes, lines: Sequence[str], width: float) -> None:
+    """Lines of text from the left edge of an empty panel, cut at a width in inches; first bold."""
+    for number, line in enumerate(lines):
+        text = axes.text(
+            0.0,
+            1.0 - (number + 0.5) / len(lines),
+            line,
+            va="center",
+            fontsize=SMALL_TEXT_SIZE if number else TEXT_SIZE,
+            fontweight="normal" if number else "bold",
+            parse_math=False,
+            in_layout=False,  # a long line must not push the columns apart
+        )
+        while line and text.get_window_extent().width > width * DPI:
+            line = line[:-1]
+            text.set_text(f"{line}...")
 
 
-def _draw_picture(
-    axes: Axes, case: EdgeCase, picture: npt.NDArray[np.float64], largest: float, signed: bool
-) -> AxesImage:
-    """The heat map on axes in seconds, and the start and end of the proposal."""
-    clean_axes(axes)
-    axes.spines[["top", "right"]].set_visible(True)
-    axes.spines[:].set_color(FRAME_GREY)
-    image = axes.imshow(
-        picture,
-        cmap=_DIVERGING if signed else _SEQUENTIAL,
-        vmin=-largest if signed else 0.0,
-        vmax=largest,
-        extent=(-case.surroundings, case.duration + case.surroundings, case.query_duration, 0.0),
-        aspect="auto",
-        interpolation="nearest",
-    )
-    axes.set_box_aspect(1.0)
-    for border in (0.0, case.duration):
-        axes.axvline(border, color="black", linewidth=1.0)
-    return image
+def _draw_row(
+    figure: Figure, row: npt.NDArray[Any], cases: Sequence[EdgeCase], heading: str
+) -> None:
+    """The heat maps of one heading, and in the last panel the colour bar that they share."""
+    pictures = [to_array(case.pictures[heading], heading) for case in cases]
+    largest = max(float(np.abs(picture).max()) for picture in pictures) or 1.0
+    signed = any(bool((picture < 0.0).any()) for picture in pictures)
+    for axes, case, picture in zip(row, cases, pictures, strict=False):
+        clean_axes(axes)
+        axes.spines[["top", "right"]].set_visible(True)
+        axes.spines[:].set_color(FRAME_GREY)
+        end = case.duration + case.surroundings
+        image = axes.imshow(
+            picture,
+            cmap=_DIVERGING if signed else _SEQUENTIAL,
+            vmin=-largest if signed else 0.0,
+            vmax=largest,
+            extent=(-case.surroundings, end, case.query_duration, 0.0),
+            aspect="auto",
+            interpolation="nearest",
+        )
+        for border in (0.0, case.duration):
+            axes.axvline(border, color=_BORDER, linewidth=1.4)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    row[0].set_ylabel("seconds of the query", fontsize=SMALL_TEXT_SIZE)
+    bar = figure.colorbar(image, cax=row[-1])
+    bar.set_ticks([-largest, 0.0, largest] if signed else [0.0, largest / 2, largest])
+    bar.ax.yaxis.set_major_formatter("{x:.2g}")
+    bar.ax.tick_params(labelsize=SMALL_TEXT_SIZE, color=FRAME_GREY)
+    bar.outline.set_edgecolor(FRAME_GREY)
