@@ -10,7 +10,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnreloc.data.features import ResampleMode
-from gnnreloc.models.pair_network import PairNetwork, PairScores, encode_clips, input_projection
+from gnnreloc.models.pair_network import (
+    PairNetwork,
+    PairScores,
+    encode_clips,
+    input_projection,
+    length_ratios,
+)
 from gnnreloc.nn import (
     CosineAdjacency,
     CrossAdjacency,
@@ -258,7 +264,7 @@ class GraphRelocalizer(PairNetwork):
         if self.edge_readout is not None:
             parts.append(self.edge_readout(self._edge_maps(x, clips)))
         if self.compare_lengths:
-            parts.append(_compare_lengths(batch).to(nodes.dtype))
+            parts.append(length_ratios(batch).to(nodes.dtype))
         pooled = torch.cat(parts, dim=1)
         return PairScores(
             self.score_head(pooled), self.regression_head(pooled), sparsity, adjacency
@@ -347,15 +353,3 @@ class GraphRelocalizer(PairNetwork):
         for convolution in self.convolutions:
             flat = convolution(flat, graphs)
         return flat.view(*shape[:2], -1), None, sparsity
-
-
-def _compare_lengths(batch: Data) -> Tensor:
-    """How much longer the query is than each proposal: logarithm, its size and its square."""
-    duration = batch.get("query_duration")
-    if duration is None or not bool(((duration > 0) & duration.isfinite()).all()):
-        raise ValueError(
-            "The pair graphs have no positive 'query_duration', which compare_lengths needs"
-        )
-    length = batch.segment[:, 1] - batch.segment[:, 0]
-    ratio = (duration / length).log()
-    return torch.stack([ratio, ratio.abs(), ratio.square()], dim=1)

@@ -199,3 +199,25 @@ def encode_clips(x: Tensor, pair: Tensor, encoder: Callable[[Tensor], Tensor]) -
     proposal = torch.arange(queries.size(0), encoded.size(0), device=pair.device)
     order = torch.stack([new.cumsum(0) - 1, proposal], dim=1)
     return encoded.index_select(0, order.flatten()).view(-1, 2, *encoded.shape[1:])
+
+
+def length_ratios(batch: Data) -> Tensor:
+    """How much longer the query is than each proposal: logarithm, its size and its square.
+
+    Args:
+        batch: B pair graphs.
+
+    Returns:
+        ``[B, 3]``.
+
+    Raises:
+        ValueError: if the graphs do not hold their ``query_duration``.
+    """
+    duration = batch.get("query_duration")
+    if duration is None or not bool(((duration > 0) & duration.isfinite()).all()):
+        raise ValueError(
+            "The pair graphs have no positive 'query_duration', which compare_lengths needs"
+        )
+    length = batch.segment[:, 1] - batch.segment[:, 0]
+    ratio = (duration / length).log()
+    return torch.stack([ratio, ratio.abs(), ratio.square()], dim=1)

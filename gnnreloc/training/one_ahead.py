@@ -6,6 +6,8 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import torch
+
 T = TypeVar("T")
 
 
@@ -24,7 +26,7 @@ def one_ahead(batches: Iterable[T]) -> Generator[T, None, None]:
         [0, 1, 2]
     """
     end = object()
-    with ThreadPoolExecutor(max_workers=1) as thread:
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
         iterator = iter(batches)
         coming = thread.submit(next, iterator, end)
         while (batch := coming.result()) is not end:
