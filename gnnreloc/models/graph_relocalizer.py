@@ -10,10 +10,11 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnreloc.data.features import ResampleMode
+from gnnreloc.models.fixed_graphs import fixed_graphs
 from gnnreloc.models.pair_network import (
     PairNetwork,
     PairScores,
-    encode_clips,
+    encode_pairs,
     input_projection,
     length_ratios,
 )
@@ -26,8 +27,8 @@ from gnnreloc.nn import (
     ScoreHead,
     TemporalEncoder,
 )
-from gnnreloc.transforms import CompleteTemporal, KHopTemporal, complete_adjacency, khop_adjacency
 
+Pair = tuple[Tensor, Tensor]
 Graph = Literal["dynamic", "khop", "complete", "identity", "hybrid"]
 Encoder = Literal["lstm", "bilstm", "cnn"]
 Pooling = Literal["mean", "mean_slope"]
@@ -186,19 +187,8 @@ class GraphRelocalizer(PairNetwork):
         for layer in (self.adjacency, self.cosines):
             if layer is not None and layer.phi is not None:
                 layer.phi.requires_grad_(train_phi)
-        #: Sets the edges of the fixed graphs in a pair graph; what the edge-wise back end needs.
-        self.transform: Callable[[Data], Data] | None = None
-        fixed: list[Tensor] = []
-        if graph in ("khop", "hybrid"):
-            options: Any = {"offsets": offsets, "intra": intra, "self_loops": self_loops}
-            self.transform = KHopTemporal(self.hops, **options)
-            fixed = [khop_adjacency(timesteps, k, **options) for k in self.hops]
-        elif graph == "complete":
-            self.transform = CompleteTemporal(support=support)
-            fixed = [complete_adjacency(timesteps, support=support)]
-        elif graph == "identity":
-            fixed = [torch.eye(2 * timesteps)]
-            self.transform = KHopTemporal(1, cross=False)
+        options: Any = {"offsets": offsets, "intra": intra, "self_loops": self_loops}
+        self.transform, fixed = fixed_graphs(graph, timesteps, hops, support, **options)
         self.fixed_graphs = len(fixed)
         is_query = torch.arange(2 * timesteps) < timesteps
         place = (torch.arange(timesteps) + 0.5) / timesteps * 2 - 1
@@ -254,17 +244,16 @@ class GraphRelocalizer(PairNetwork):
         Raises:
             ValueError: if lengths are compared and the graphs do not hold their ``query_duration``.
         """
-        x, clips = self._clips(batch)
-        nodes = clips.flatten(1, 2)
+        raw, encoded = self._clips(batch)
         if self.backend == "dense":
-            nodes, adjacency, sparsity = self._convolve_dense(nodes)
+            nodes, adjacency, sparsity = self._convolve_dense(encoded)
         else:
-            nodes, adjacency, sparsity = self._convolve_edges(nodes, batch)
-        parts = [(self.pooling_weight.to(nodes.dtype) @ nodes).flatten(1)]
+            nodes, adjacency, sparsity = self._convolve_edges(encoded, batch)
+        parts = [self._pool(nodes)]
         if self.edge_readout is not None:
-            parts.append(self.edge_readout(self._edge_maps(x, clips)))
+            parts.append(self.edge_readout(self._edge_maps(raw, encoded)))
         if self.compare_lengths:
-            parts.append(length_ratios(batch).to(nodes.dtype))
+            parts.append(length_ratios(batch).to(parts[0].dtype))
         pooled = torch.cat(parts, dim=1)
         return PairScores(
             self.score_head(pooled), self.regression_head(pooled), sparsity, adjacency
@@ -284,49 +273,66 @@ class GraphRelocalizer(PairNetwork):
         """
         if self.adjacency is None:
             return {}
-        x, clips = self._clips(batch)
-        whole = self.adjacency.dense(clips.flatten(1, 2), group=self.is_query)
+        raw, encoded = self._clips(batch)
+        whole = self.adjacency.dense(torch.cat(encoded, dim=1), group=self.is_query)
         pictures = {"learned": whole[:, : self.timesteps, self.timesteps :]}
         if self.edge_readout is not None:
-            maps = self._edge_maps(x, clips)
+            maps = self._edge_maps(raw, encoded)
             pictures |= {"encoded cosines": maps[:, :-1], "raw cosines": maps[:, -1:]}
         return pictures
 
-    def _clips(self, batch: Data) -> tuple[Tensor, Tensor]:
-        """Raw and encoded timesteps of both clips, ``[B, 2, T, C]`` and ``[B, 2, T, d]``."""
+    def _clips(self, batch: Data) -> tuple[Pair, Pair]:
+        """Raw and encoded timesteps of query and proposal, ``[B, T, C]`` and ``[B, T, d]``."""
         x = batch.x.to(self.score_head.out.weight.dtype)
         x = x.view(-1, 2, self.timesteps, x.size(-1))
-        return x, encode_clips(x, batch.pair, self._encode)
+        query, proposal = x.unbind(dim=1)
+        return (query, proposal), encode_pairs(x, batch.pair, self._encode)
 
     def _encode(self, clips: Tensor) -> Tensor:
         encoded: Tensor = self.encoder(self.projection(clips))
         return encoded
 
-    def _edge_maps(self, x: Tensor, clips: Tensor) -> Tensor:
+    def _edge_maps(self, raw: Pair, encoded: Pair) -> Tensor:
         """Cosines between the timesteps of query and proposal, encoded and raw."""
         assert self.cosines is not None and self.raw_cosines is not None
         maps = []
-        for layer, both in ((self.cosines, clips), (self.raw_cosines, x)):
-            query, proposal = both.unbind(dim=1)
+        for layer, (query, proposal) in ((self.cosines, encoded), (self.raw_cosines, raw)):
             if self.backend == "dense":
                 weight = layer.dense((proposal, query))
             else:
                 flat = proposal.flatten(0, 1), query.flatten(0, 1)
-                weight = layer(flat, batch_size=len(both))[1]
-                weight = weight.view(len(both), self.timesteps, self.timesteps, -1)
+                weight = layer(flat, batch_size=len(query))[1]
+                weight = weight.view(len(query), self.timesteps, self.timesteps, -1)
                 weight = weight.permute(0, 3, 1, 2)
-            maps.append(weight.reshape(len(both), -1, self.timesteps, self.timesteps))
+            maps.append(weight.reshape(len(query), -1, self.timesteps, self.timesteps))
         return torch.cat(maps, dim=1)
 
+    def _pool(self, nodes: tuple[Tensor, ...]) -> Tensor:
+        """One vector for each graph, from its nodes in one part or in two."""
+        weights = self.pooling_weight.to(nodes[0].dtype).split([x.size(1) for x in nodes], dim=1)
+        means = [weight @ x for weight, x in zip(weights, nodes, strict=True)]
+        return torch.stack(means).sum(dim=0).flatten(1)
+
     def _convolve_dense(
-        self, nodes: Tensor
-    ) -> tuple[Tensor, Tensor | CrossAdjacency | None, Tensor]:
+        self, clips: Pair
+    ) -> tuple[tuple[Tensor, ...], Tensor | CrossAdjacency | None, Tensor]:
+        query, proposal = clips
         learned: Tensor | CrossAdjacency | None = None
+        if self.adjacency is not None and self._in_blocks:
+            learned = CrossAdjacency(*self.adjacency.both_ways((proposal, query)))
+            if not self.fixed_graphs:
+                # No clip receives from itself: the two are never put together.
+                to_query, to_proposal = ([block] for block in learned)
+                for convolution in self.convolutions:
+                    query, proposal = (
+                        convolution.dense((proposal, query), to_query),
+                        convolution.dense((query, proposal), to_proposal),
+                    )
+                return (query, proposal), learned, learned.mean_size()
+        nodes = torch.cat(clips, dim=1)
         graphs: list[Tensor | CrossAdjacency] = list(self.fixed.to(nodes.dtype))
         sparsity = nodes.new_zeros(())
-        if self.adjacency is not None and self._in_blocks:
-            query, proposal = nodes.chunk(2, dim=1)
-            learned = CrossAdjacency(*self.adjacency.both_ways((proposal, query)))
+        if isinstance(learned, CrossAdjacency):
             sparsity = learned.mean_size()
         elif self.adjacency is not None:
             learned = self.adjacency.dense(nodes, group=self.is_query)
@@ -335,9 +341,10 @@ class GraphRelocalizer(PairNetwork):
             graphs.insert(0, learned)
         for convolution in self.convolutions:
             nodes = convolution.dense(nodes, graphs)
-        return nodes, learned, sparsity
+        return (nodes,), learned, sparsity
 
-    def _convolve_edges(self, nodes: Tensor, batch: Data) -> tuple[Tensor, None, Tensor]:
+    def _convolve_edges(self, clips: Pair, batch: Data) -> tuple[tuple[Tensor, ...], None, Tensor]:
+        nodes = torch.cat(clips, dim=1)
         shape = nodes.shape
         flat = nodes.reshape(-1, shape[-1])
         graphs: list[tuple[Tensor, Tensor | None]] = []
@@ -352,4 +359,4 @@ class GraphRelocalizer(PairNetwork):
             graphs += [(batch.edge_index, column) for column in weights.unbind(dim=1)]
         for convolution in self.convolutions:
             flat = convolution(flat, graphs)
-        return flat.view(*shape[:2], -1), None, sparsity
+        return (flat.view(*shape[:2], -1),), None, sparsity

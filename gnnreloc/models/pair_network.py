@@ -186,19 +186,12 @@ def encode_pairs(
     Returns:
         Encoded queries and proposals, both ``[B, T, d]``.
     """
-    query, proposal = encode_clips(x, pair, encoder).unbind(dim=1)
-    return query, proposal
-
-
-def encode_clips(x: Tensor, pair: Tensor, encoder: Callable[[Tensor], Tensor]) -> Tensor:
-    """Encode as :func:`encode_pairs` does, to one tensor ``[B, 2, T, d]``, the query first."""
     new = torch.ones_like(pair, dtype=torch.bool)
     new[1:] = pair[1:] != pair[:-1]
     queries = x[new, 0]
     encoded = encoder(torch.cat([queries, x[:, 1]]))
-    proposal = torch.arange(queries.size(0), encoded.size(0), device=pair.device)
-    order = torch.stack([new.cumsum(0) - 1, proposal], dim=1)
-    return encoded.index_select(0, order.flatten()).view(-1, 2, *encoded.shape[1:])
+    query, proposal = encoded.split([queries.size(0), x.size(0)])
+    return query.index_select(0, new.cumsum(0) - 1), proposal
 
 
 def length_ratios(batch: Data) -> Tensor:

@@ -115,16 +115,17 @@ class GraphConvolution(MessagePassing):
         """Weigh what a node sends."""
         return edge_weight.unsqueeze(-1) * x_j
 
-    def dense(self, x: Tensor, adjacency: Tensor | CrossAdjacency) -> Tensor:
+    def dense(self, x: Tensor | Pair, adjacency: Tensor | CrossAdjacency) -> Tensor:
         """Aggregate with an adjacency matrix.
 
         Args:
-            x: Sending nodes.
+            x: Sending nodes, or sending and receiving nodes, of which the latter do not count.
             adjacency: Weights, row `i` receives from column `j`.
 
         Returns:
             The output nodes.
         """
+        x = as_pair(x)[0]
         adjacency = adjacency.to(x.dtype)
         rows, columns = adjacency.shape[-2:]
         transform_first = self.out_channels * (columns + rows * columns / self.in_channels)

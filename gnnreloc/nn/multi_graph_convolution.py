@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gnnreloc.nn.comparison_convolution import ComparisonConvolution
 from gnnreloc.nn.cross_adjacency import CrossAdjacency
+from gnnreloc.nn.edge_support import Pair
 from gnnreloc.nn.graph_convolution import ACTIVATIONS, GraphConvolution, activation_function
 
 FUSIONS = ("mean", "sum", "concat", "max")
@@ -115,11 +116,11 @@ class MultiGraphConvolution(torch.nn.Module):
             ]
         )
 
-    def dense(self, x: Tensor, adjacencies: Sequence[Tensor | CrossAdjacency]) -> Tensor:
+    def dense(self, x: Tensor | Pair, adjacencies: Sequence[Tensor | CrossAdjacency]) -> Tensor:
         """Convolve with adjacency matrices.
 
         Args:
-            x: Nodes.
+            x: Nodes, or sending and receiving nodes.
             adjacencies: One matrix for each graph, row `i` receives from column `j`.
 
         Returns:

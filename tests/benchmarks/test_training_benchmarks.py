@@ -118,19 +118,19 @@ def test_products_of_the_model_by_hand(scripts: dict[str, ModuleType]) -> None:
         counts[name] = len(names) - batched[name] - 1
     # Each product of two learned things has three calls: itself and two gradients. Layers: two of
     # each comparison, two of both heads (three calls each), and the projection, whose input has no
-    # gradient (two); the learned graph has phi of both clips besides, and three graphs have three
-    # comparisons.
+    # gradient (two). The learned graph has phi of both clips besides, and compares each of them on
+    # its own; three graphs have three comparisons.
     # To read edges takes phi of both clips, three convolutions of two calls each, and a layer.
     heads, projection, reading = 4 * 3, 2, 2 * 3 + 3 * 2 + 3
     assert counts == {
-        "dynamic": projection + heads + 2 * 3 + 2 * 3 + reading,
+        "dynamic": projection + heads + 2 * 3 + 2 * 2 * 3 + reading,
         "khop_n1_k1": projection + heads + 2 * 3,
         "khop_n1_k123": projection + heads + 3 * 2 * 3,
         "complete": projection + heads + 2 * 3,
     }
-    # The graph in both directions, the pooling (fixed weights: two calls), P P^T, and the cosines
-    # that are read, those of the raw features without a gradient.
-    assert batched["dynamic"] == 2 * 3 + 2 + 3 + 3 + 1
+    # The graph in both directions, the pooling of both clips (fixed weights: two calls), P P^T, and
+    # the cosines that are read, those of the raw features without a gradient.
+    assert batched["dynamic"] == 2 * 3 + 2 * 2 + 3 + 3 + 1
 
 
 def test_training_steps_change_the_weights(scripts: dict[str, ModuleType]) -> None:
