@@ -137,7 +137,11 @@ class RoutedOptimizers:
         for optimizer, option, gradients in zip(self.optimizers, self.options, taken, strict=True):
             parameters = optimizer.param_groups[0]["params"]
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
+                # A fused step reads both as they lie in memory, in whatever order that is.
+                laid_out = gradient.stride() == parameter.stride()
+                parameter.grad = (
+                    gradient if laid_out else torch.empty_like(parameter).copy_(gradient)
+                )
             largest = math.inf if option.clip is None else option.clip
             norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
             if not bool(norm.isfinite()):

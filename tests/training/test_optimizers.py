@@ -159,6 +159,20 @@ def rates(schedule: str, steps: int) -> list[float]:
     return found
 
 
+def test_gradients_that_lie_otherwise_in_memory() -> None:
+    """A convolution over channels that lie innermost gives a gradient that does so, too."""
+    weight = torch.nn.Parameter(torch.zeros(2, 3, 2, 2))
+    factor = torch.arange(24.0).view(2, 3, 2, 2) - 11.5
+    option = OptimizerOptions(losses={"ranking": 1.0}, weight_decay=0.0, clip=None)
+    optimizers = RoutedOptimizers({"all of it": [weight]}, [option], 10, fabric())
+    inner = weight.contiguous(memory_format=torch.channels_last)
+    loss = (inner * factor.contiguous(memory_format=torch.channels_last)).sum()
+    (gradient,) = torch.autograd.grad(loss, [weight], retain_graph=True)
+    assert gradient.stride() != weight.stride()
+    optimizers.step({"ranking": loss})
+    assert torch.equal(weight.sign(), -factor.sign())
+
+
 def test_constant_schedule() -> None:
     assert rates("constant", 5) == [0.5] * 6
 
