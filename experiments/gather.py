@@ -152,16 +152,19 @@ def gather(folder: Path) -> list[Run]:
                 f"seed {cell[2]}: remove one"
             )
         of_system = first.setdefault(run.metrics["system"], run)
-        _check_alike(runs[0], run, ("data", "evaluation", "proposals"))
+        _check_alike(runs[0], run, ("data", "evaluation", "proposals", "pca"))
         _check_alike(of_system, run, run.metrics["config"].keys() - {"split", "seed"})
     return runs
 
 
 def _check_alike(first: Run, second: Run, options: Iterable[str]) -> None:
-    """Compare options that both runs have; an option of one alone is new in the code since."""
+    """Compare options that both runs have; an option of one alone is new in the code since.
+
+    Runs that are older than ``pca`` have it off: it changes what a run was asked.
+    """
+    configs = ({"pca": None} | run.metrics["config"] for run in (first, second))
     before, after = (
-        dict(flatten({name: run.metrics["config"].get(name, {}) for name in options}))
-        for run in (first, second)
+        dict(flatten({name: config.get(name, {}) for name in options})) for config in configs
     )
     for name in sorted(before.keys() & after.keys()):
         if before[name] != after[name] and name not in OF_THE_MACHINE:

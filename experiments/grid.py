@@ -11,6 +11,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import yaml
@@ -37,7 +38,7 @@ _OF_TRAINED = ("epochs", "device", "model.", "training.")
 #: Options that may differ between two calls for the same cell: places of files, and the device.
 OF_THE_MACHINE = ("root", "device", "data.features")
 #: Options that all cells of a table share.
-_OF_THE_QUESTION = ("data.", "evaluation.", "proposals")
+_OF_THE_QUESTION = ("data.", "evaluation.", "proposals", "pca")
 #: Options that say which cell it is.
 _OF_THE_CELL = ("system", "recipe", "dataset", "split", "seed")
 #: What a run leaves that has begun.
@@ -129,7 +130,7 @@ def check_options(cell: Cell) -> None:
     for name, values in asked.items():
         found = _look_up(config, name)
         # Lists and the like are written in more than one way: options.json tells them apart.
-        if isinstance(found, (bool, int, float, str)) and not _same(found, values):
+        if isinstance(found, (bool, int, float, str, NoneType)) and not _same(found, values):
             raise _differs(cell.folder, name, found, values)
 
 
@@ -195,7 +196,7 @@ def read_options_file(folder: Path) -> dict[str, list[str]] | None:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """All options of a run, empty where it left none."""
+    """All options of a run, empty where it left none; one that is older than ``pca`` has it off."""
     path = folder / "config.yaml"
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -205,7 +206,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise _damaged(path, str(error)) from error
     if not isinstance(config, dict):
         raise _damaged(path, f"wanted options, found {type(config).__name__}")
-    return config
+    return {"pca": None} | config
 
 
 def _damaged(path: Path, reason: str) -> InputError:
@@ -268,7 +269,7 @@ def _default(name: str, options: Mapping[str, Sequence[str]]) -> Any:
     if taker is not None and option in (known := inspect.signature(taker).parameters):
         value = known[option].default
         return _UNKNOWN if value is inspect.Parameter.empty else value
-    return "dataset" if name == "proposals" else _UNKNOWN
+    return {"proposals": "dataset", "pca": None}.get(name, _UNKNOWN)
 
 
 def _kept(cell: Cell) -> dict[str, list[str]]:

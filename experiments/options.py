@@ -203,6 +203,12 @@ def build_parser(choice: Choice, *, description: str | None = None) -> ArgumentP
         default="dataset",
         help="candidates: the data set's own, or made anew from its training moments",
     )
+    parser.add_argument(
+        "--pca",
+        type=int | None,
+        default=None,
+        help="channels that the features are reduced to, by the training videos' PCA",
+    )
     parser.add_argument("--split", type=int, default=0, help="which split of the classes")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and samples")
     parser.add_argument("--out", type=str | None, default=None, help="output folder (new)")

@@ -5,6 +5,7 @@
     python experiments/run.py --system cross_gated_bilinear     # any system of the tables
     python experiments/run.py --recipe paper                    # the published recipe to the letter
     python experiments/run.py --dataset bandai --root DATA/bandai_mocap --split 1 --seed 0
+    python experiments/run.py --dataset fir --root DATA/fir_action --pca 500
     python experiments/run.py --out runs/mine --resume          # go on after a crash
     python experiments/run.py --config runs/mine/config.yaml    # the same run again
 
@@ -36,7 +37,7 @@ from report import print_table, write_figures
 
 import gnnreloc
 from gnnreloc.atomic_write import atomic_write
-from gnnreloc.data import Corpus, Pair, evaluation_pairs, wrong_class_pairs
+from gnnreloc.data import Corpus, Pair, evaluation_pairs, reduce_features, wrong_class_pairs
 from gnnreloc.datasets import DATASETS
 from gnnreloc.errors import InputError
 from gnnreloc.evaluation import evaluate, evaluate_baselines
@@ -102,6 +103,8 @@ def load_corpus(config: Namespace) -> Corpus:
             raise InputError(f"--dataset {config.dataset} needs --root, the folder of its files")
         options["root"] = os.path.expanduser(config.root)
     corpus = DATASETS[config.dataset](split=config.split, **options)
+    if config.get("pca") is not None:
+        corpus = reduce_features(corpus, config.pca)
     return replace_proposals(corpus, config.proposals, seed=config.seed)
 
 
@@ -239,6 +242,7 @@ def judge(
         "recipe": plain.get("recipe", ""),
         "dataset": corpus.name,
         "proposals": config.proposals,
+        "pca": config.pca,
         "split": config.split,
         "seed": config.seed,
         "pairs": len(pairs),

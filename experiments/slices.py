@@ -104,7 +104,8 @@ def corpus_of(run: Run, root: str | None) -> Corpus:
     """
     config = run.metrics["config"]
     options = {name: run.metrics[name] for name in ("dataset", "split", "seed")}
-    options |= {"proposals": config.get("proposals", "dataset"), "root": root}
+    options |= {"proposals": config.get("proposals", "dataset"), "pca": config.get("pca")}
+    options |= {"root": root}
     return load_corpus(Namespace(**options, data=Namespace(**config.get("data", {}))))
 
 
