@@ -84,6 +84,8 @@ class GraphRelocalizer(PairNetwork):
         self_loops: self-loops in the fixed graphs.
         dropout: probability to drop a value in training.
         refine: move the boundaries of the proposals by the regression head.
+        rounds: number of times that the proposals are scored, each time but the first with the
+            boundaries that the time before refined.
         backend: ``dense`` matrix products, or ``edge``-wise message passing; the same numbers.
 
     Raises:
@@ -125,10 +127,16 @@ class GraphRelocalizer(PairNetwork):
         self_loops: bool = False,
         dropout: float = 0.1,
         refine: bool = True,
+        rounds: int = 2,
         backend: BackEnd = "dense",
     ) -> None:
         super().__init__(
-            in_channels, timesteps=timesteps, resampling=resampling, refine=refine, context=context
+            in_channels,
+            timesteps=timesteps,
+            resampling=resampling,
+            refine=refine,
+            context=context,
+            rounds=rounds,
         )
         for name, value, kinds in (
             ("graph", graph, Graph),

@@ -61,10 +61,12 @@ class PairNetwork(TrainableRelocalizer):
         refine: move the boundaries of the proposals by the predicted offsets.
         context: share of its length by which a proposal is widened at both ends, to be seen with
             its surroundings.
+        rounds: number of times that the proposals are scored, each time but the first with the
+            boundaries that the time before refined; once where they are not refined.
 
     Raises:
-        ValueError: if ``in_channels`` or ``timesteps`` is below 1, ``context`` is negative or not
-            finite, or ``resampling`` is unknown.
+        ValueError: if ``in_channels``, ``timesteps`` or ``rounds`` is below 1, ``context`` is
+            negative or not finite, or ``resampling`` is unknown.
     """
 
     losses: tuple[str, ...] = ("ranking", "triplet", "regression", "sparsity")
@@ -77,9 +79,14 @@ class PairNetwork(TrainableRelocalizer):
         resampling: ResampleMode,
         refine: bool,
         context: float = 0.0,
+        rounds: int = 1,
     ) -> None:
         super().__init__(in_channels)
-        for name, number in (("in_channels", in_channels), ("timesteps", timesteps)):
+        for name, number in (
+            ("in_channels", in_channels),
+            ("timesteps", timesteps),
+            ("rounds", rounds),
+        ):
             if number < 1:
                 raise ValueError(f"{name}: at least 1 is needed, got {number}")
         if not 0.0 <= context < math.inf:
@@ -90,6 +97,7 @@ class PairNetwork(TrainableRelocalizer):
         self.timesteps = timesteps
         self.resampling: ResampleMode = resampling
         self.refine = refine
+        self.rounds = rounds
         self.context = context
 
     def graph_transform(self) -> Callable[[Data], Data] | None:
@@ -132,7 +140,7 @@ class PairNetwork(TrainableRelocalizer):
     def localize(
         self, query: Features, reference: Features, proposals: Tensor | None = None
     ) -> Moments:
-        """Score every proposal with the query, refine the boundaries, rank by score.
+        """Score every proposal with the query, refine the boundaries, rank by the last score.
 
         Raises:
             InputError: if there are no proposals, or the features have another width.
@@ -140,21 +148,31 @@ class PairNetwork(TrainableRelocalizer):
                 learning rate.
         """
         proposals = require_proposals(proposals)
-        graphs = self.pair_graphs(query, reference, proposals)
         training = self.training
-        self.eval()
-        out = self(graphs.to(next(self.parameters()).device))
-        self.train(training)
         segments = proposals
-        if self.refine:
-            segments = decode_offsets(proposals, out.offsets.double().cpu())
-            segments = segments.clamp(min=0.0, max=reference.duration)
+        try:
+            self.eval()
+            for _ in range(self.rounds if self.refine else 1):
+                scores, segments = self._ask(query, reference, segments)
+        finally:
+            self.train(training)
+        return Moments.ranked(segments, scores, proposals)
+
+    def _ask(self, query: Features, reference: Features, segments: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of segments, and the segments refined; one that refining would empty stays."""
+        graphs = self.pair_graphs(query, reference, segments)
+        out = self(graphs.to(next(self.parameters()).device))
         scores = out.scores.float().cpu()
+        if self.refine:
+            refined = decode_offsets(segments, out.offsets.double().cpu())
+            refined = refined.clamp(min=0.0, max=reference.duration)
+            empty = refined[:, :1] >= refined[:, 1:]
+            segments = torch.where(empty, segments, refined)
         if bool(scores.isnan().any() | segments.isnan().any()):
             raise FloatingPointError(
                 "the model gives NaN: its weights or the features are NaN or too large"
             )
-        return Moments.ranked(segments, scores, proposals)
+        return scores, segments
 
 
 def input_projection(in_channels: int, out_channels: int, dropout: float) -> torch.nn.Sequential:

@@ -167,6 +167,11 @@ def test_unfinished_runs_are_not_gathered(gather, write):
         ("sst", {"evaluation": {"queries": 4}}, {"evaluation": {"queries": 5}}, "queries is 4 and"),
         ("sst", {"data": {"videos": 4}}, {"data": {"videos": 5}}, "data.videos is 4 and 5"),
         ("sst", {"proposals": "tag"}, {"proposals": "windows"}, "proposals is tag and windows"),
+        ("sst", {"pca": 500}, {"pca": 64}, "pca is 500 and 64"),
+        # Runs that are older than the option.
+        ("sst", {}, {"pca": 500}, "pca is None and 500"),
+        ("chance", {"pca": 500}, {}, "pca is 500 and None"),
+        ("chance", {"seed": 0}, {"seed": 1, "pca": None}, None),
         ("sst", {"epochs": 4, "seed": 0}, {"epochs": 5, "seed": 1}, None),
         ("chance", {"epochs": 4}, {"epochs": 5}, "epochs is 4 and 5"),
         ("chance", {"seed": 0, "root": "a"}, {"seed": 1, "root": "b", "new": 2}, None),

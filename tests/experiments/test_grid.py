@@ -73,6 +73,8 @@ def test_options_of_training_go_to_what_is_trained(grid):
         ({}, {"epochs": ["41"]}, "its epochs is 40, asked for is 41"),
         ({}, {"data.list": ["1", "2"], "data.none": ["null"]}, None),
         ({}, {"data.list": ["1", "3"]}, "its data.list is 1 2, asked for is 1 3"),
+        ({}, {"pca": ["null"]}, None),
+        ({}, {"pca": ["500"]}, "its pca is its default, asked for is 500"),
     ],
 )
 def test_a_folder_keeps_the_options_of_its_run(grid, tmp_path, before, after, told):
@@ -99,6 +101,7 @@ def test_a_folder_keeps_the_options_of_its_run(grid, tmp_path, before, after, to
         ({"data.noise": ["none"]}, "its data.noise is 1.0, asked for is none"),
         ({"dataset": ["fir"]}, "its dataset is bandai, asked for is fir"),
         ({"data.new": ["5"], "training.lr.x": ["1"]}, None),
+        ({"pca": ["500"]}, "its pca is its default, asked for is 500"),
     ],
 )
 def test_a_run_made_by_hand_counts_when_its_config_agrees(grid, tmp_path, options, told):
@@ -131,6 +134,20 @@ def test_neighbours_must_have_been_asked_the_same(grid, tmp_path):
     for asked, told in (({}, "is 4, asked for is its default"), ({"data.a": ["1"]}, "its data.a")):
         with pytest.raises(InputError, match=told):
             grid.check_neighbours(tmp_path, asked)
+
+
+def test_reduced_features_are_another_question(grid, tmp_path):
+    (cell,) = plan(grid, ["sst"], options={"pca": ["500"]}, folder=tmp_path)
+    grid.write_options(cell)
+    (cell.folder / "config.yaml").write_text("{pca: 500}")
+    grid.check_options(cell)
+    grid.check_neighbours(tmp_path, {"pca": ["500"]})
+    (without,) = plan(grid, ["sst"], folder=tmp_path)
+    told = "its pca is 500, asked for is its default"
+    with pytest.raises(InputError, match=told):
+        grid.check_options(without)
+    with pytest.raises(InputError, match=told):
+        grid.check_neighbours(tmp_path, {})
 
 
 @pytest.mark.parametrize(

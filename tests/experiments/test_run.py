@@ -67,7 +67,7 @@ def test_leaves_the_documented_files_and_no_others(finished):
 def test_metrics_have_every_documented_key_in_range(finished):
     metrics = read_metrics(finished[0])
     assert set(metrics) >= {
-        *("system", "recipe", "dataset", "proposals", "split", "seed", "pairs"),
+        *("system", "recipe", "dataset", "proposals", "pca", "split", "seed", "pairs"),
         *("r1", "r1_mean", "r5", "miou", "unrefined", "filtered"),
         *("baselines", "wrong_class_query", "seconds", "parameters", "versions"),
         "config",
@@ -284,7 +284,7 @@ def test_help_names_every_option(script):
     assert (outcome.status, outcome.err) == (0, "")
     options = (
         *("system", "hops", "layers", "encoder", "dataset", "proposals", "root", "recipe"),
-        *("split", "seed", "only_metrics"),
+        *("split", "seed", "only_metrics", "pca"),
         *("epochs", "device", "out", "resume", "config", "model.timesteps", "training.samples"),
         *("data.noise", "evaluation.queries"),
     )

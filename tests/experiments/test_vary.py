@@ -14,8 +14,15 @@ import torch
 
 STUB = Path(__file__).with_name("stub_run.py")
 LADDER = (
-    *("tuned", "no_context", "whole_actions", "nodes_only", "lengths_unknown", "paper_messages"),
-    *("paper_edges", "paper_encoder", "paper_samples", "paper_optimizers", "paper"),
+    *("tuned", "no_context", "first_answer", "whole_actions", "nodes_only", "lengths_unknown"),
+    *(
+        "paper_messages",
+        "paper_edges",
+        "paper_encoder",
+        "paper_samples",
+        "paper_optimizers",
+        "paper",
+    ),
 )
 TIMESTEPS = ("tuned", "timesteps_10", "timesteps_20", "timesteps_40", "timesteps_80")
 TUNED = {"system": "dynamic", "recipe": "tuned"}
@@ -158,7 +165,7 @@ def test_changes_add_up_on_the_ladder_and_a_run_serves_two_lists(vary, tmp_path)
 
 
 def test_what_each_variation_is_worth(vary, made):
-    for name, hits in (("tuned", 12), ("no_context", 8), ("whole_actions", 10), ("paper", 0)):
+    for name, hits in (("tuned", 12), ("no_context", 8), ("first_answer", 10), ("paper", 0)):
         made(name, hits)
     status, out, err = vary("--list", "ladder", "--only", "paper", "--out", "out")
     assert (status, err) == (0, "") and out.startswith("2 runs, 2 of them finished before\n")
@@ -167,7 +174,7 @@ def test_what_each_variation_is_worth(vary, made):
     pairs = list(zip(at["variation"], at["against"], strict=True))
     # The rung before the last has no run.
     assert pairs == [
-        *(("no_context", "tuned"), ("whole_actions", "tuned"), ("whole_actions", "no_context")),
+        *(("no_context", "tuned"), ("first_answer", "tuned"), ("first_answer", "no_context")),
         ("paper", "tuned"),
     ]
     # A hit counts at five levels, a miss of tIoU .6 at .5 alone.
@@ -177,8 +184,8 @@ def test_what_each_variation_is_worth(vary, made):
     lines = {line.split()[0]: line.split() for line in out.splitlines() if "." in line}
     assert lines["tuned"] == ["tuned", "1.000", "0.750", "0.800", "0"]
     assert "no_context +0.000 [+0.000, +0.000] +0.125 [" in out
-    third = ["whole_actions", "1.000", "0.625", "0.700", "0", "no_context"]
-    assert lines["whole_actions"][:6] == third
+    third = ["first_answer", "1.000", "0.625", "0.700", "0", "no_context"]
+    assert lines["first_answer"][:6] == third
 
 
 def test_runs_of_the_recipe_as_it_is_are_taken_from_elsewhere(vary, made, tmp_path):

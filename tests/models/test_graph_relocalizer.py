@@ -399,7 +399,7 @@ class TestLocalize:
             assert torch.allclose(one.as_tensor(), other.as_tensor(), atol=1e-5)
 
     def test_refinement_decodes_the_offsets_inside_the_video(self) -> None:
-        model = build(refine=True)
+        model = build(refine=True, rounds=1)
         out = model(model.pair_graphs(self.query, self.reference, self.proposals))
         order = out.scores.argsort(descending=True)
         moved = decode_offsets(self.proposals, out.offsets.detach().double())[order]
@@ -410,6 +410,38 @@ class TestLocalize:
         model.refine = False
         plain = model.localize(self.query, self.reference, self.proposals)
         assert torch.equal(plain.segments, self.proposals[order])
+
+    def test_refined_proposals_are_asked_again(self) -> None:
+        once, twice = build(rounds=1), build(rounds=2)
+        first = once.localize(self.query, self.reference, self.proposals)
+        second = once.localize(self.query, self.reference, first.segments)
+        found = twice.localize(self.query, self.reference, self.proposals)
+        assert torch.allclose(found.segments, second.segments)
+        assert torch.allclose(found.scores, second.scores, atol=1e-6)
+        assert not torch.allclose(found.segments, first.segments)
+        # The candidates are the proposals of the beginning.
+        beginning = {
+            tuple(refined): tuple(proposal)
+            for refined, proposal in zip(
+                first.segments.tolist(), first.candidates.tolist(), strict=True
+            )
+        }
+        wanted = [beginning[tuple(segment)] for segment in second.candidates.tolist()]
+        assert [tuple(candidate) for candidate in found.candidates.tolist()] == wanted
+        plain = build(rounds=3, refine=False)
+        asked_once = plain.localize(self.query, self.reference, self.proposals)
+        plain.rounds = 1
+        again = plain.localize(self.query, self.reference, self.proposals)
+        assert torch.equal(asked_once.as_tensor(), again.as_tensor())
+
+    def test_a_proposal_that_refining_would_empty_stays(self) -> None:
+        model = build()
+        with torch.no_grad():  # the centre goes nine lengths back: before the video
+            model.regression_head.out.weight.zero_()
+            model.regression_head.out.bias.copy_(torch.tensor([-9.0, 0.0]))
+        moments = model.localize(self.query, self.reference, self.proposals)
+        assert bool((moments.segments[:, 0] < moments.segments[:, 1]).all())
+        assert torch.equal(moments.segments, moments.candidates)
 
     @pytest.mark.parametrize("training", [True, False])
     def test_runs_in_evaluation_mode_and_leaves_the_mode(self, training: bool) -> None:
@@ -458,6 +490,7 @@ class TestLocalize:
         ({"backend": "sparse"}, "backend must be one of dense, edge"),
         ({"timesteps": 0}, "timesteps: at least 1 is needed, got 0"),
         ({"layers": 0}, "layers: at least 1"),
+        ({"rounds": 0}, "rounds: at least 1"),
         ({"edge_heads": -1}, "edge_heads must be at least 0, got -1"),
         ({"context": -0.5}, "context must be a number from 0, got -0.5"),
         ({"context": math.nan}, "context must be a number from 0, got nan"),
