@@ -34,7 +34,6 @@ from gnnreloc.errors import InputError
 from gnnreloc.models import GraphRelocalizer, create_model
 from gnnreloc.training import RoutedOptimizers, Trainer
 from gnnreloc.training.losses import compute_losses
-from gnnreloc.training.one_ahead import one_ahead
 
 MODELS = ("dynamic", "khop_n1_k1", "khop_n1_k123", "complete")
 #: Largest ratio of a step of the learned graph to its bare matrix work (issue 4).
@@ -85,7 +84,7 @@ class TrainingStep:
 
     def train(self, batches: Any) -> None:
         """One pass over batches, as the training loop does it."""
-        with closing(one_ahead(batches)) as coming:
+        with closing(self.trainer.ahead(batches)) as coming:
             for batch in coming:
                 losses = self.losses(batch)
                 self.optimizers.step(losses)

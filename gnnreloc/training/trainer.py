@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from torch.utils.tensorboard import SummaryWriter
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
@@ -261,6 +262,11 @@ class Trainer:
             )
         )
 
+    def ahead(self, batches: Iterable[Data]) -> Generator[Data, None, None]:
+        """The same batches, made while the one before is trained on."""
+        # Workers do so on their own; and a process that a thread of a pool starts cannot end well.
+        return one_ahead(batches) if self.workers == 0 else (batch for batch in batches)
+
     def describe(self) -> dict[str, Any]:
         """All that decides the numbers of a run, as plain data."""
         return {
@@ -286,7 +292,7 @@ class Trainer:
         began = time.perf_counter()
         totals: dict[str, float] = {}
         title = f"epoch {epoch + 1}/{self.epochs}"
-        with closing(one_ahead(loader)) as batches:
+        with closing(self.ahead(loader)) as batches:
             bar = tqdm(batches, title, len(loader), disable=None, leave=False)
             for step, batch in enumerate(bar):
                 with self.fabric.autocast():

@@ -101,7 +101,8 @@ def test_cases_are_those_of_the_rule(edges, load_run, copied):
         moment = torch.tensor([[start, end]], dtype=torch.float64)
         video = run.corpus.features[pair.reference]
         query = run.corpus.features[pair.query_video].slice(*pair.query_segment)
-        score = run.model.localize(query, video, moment).scores.item()
+        with torch.no_grad():
+            score = run.model(run.model.pair_graphs(query, video, moment)).scores.item()
         assert case.title.split("\n")[1:] == [
             f"query: {query.duration:.1f} s of {pair.query_label}",
             f"moment: {end - start:.1f} s of {pair.label}",
