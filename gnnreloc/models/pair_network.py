@@ -159,15 +159,15 @@ class PairNetwork(TrainableRelocalizer):
         return Moments.ranked(segments, scores, proposals)
 
     def _ask(self, query: Features, reference: Features, segments: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of segments, and the segments refined; one that refining would empty stays."""
+        """Scores of segments, and the segments refined; no shorter than a feature row."""
         graphs = self.pair_graphs(query, reference, segments)
         out = self(graphs.to(next(self.parameters()).device))
         scores = out.scores.float().cpu()
         if self.refine:
             refined = decode_offsets(segments, out.offsets.double().cpu())
             refined = refined.clamp(min=0.0, max=reference.duration)
-            empty = refined[:, :1] >= refined[:, 1:]
-            segments = torch.where(empty, segments, refined)
+            short = refined[:, 1:] - refined[:, :1] < reference.step
+            segments = torch.where(short, segments, refined)
         if bool(scores.isnan().any() | segments.isnan().any()):
             raise FloatingPointError(
                 "the model gives NaN: its weights or the features are NaN or too large"

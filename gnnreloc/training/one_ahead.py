@@ -26,8 +26,10 @@ def one_ahead(batches: Iterable[T]) -> Generator[T, None, None]:
         [0, 1, 2]
     """
     end = object()
+    threads = torch.get_num_threads()
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
-        iterator = iter(batches)
+        iterator = thread.submit(iter, batches).result()
+        torch.set_num_threads(threads)  # the thread's 1 would be that of all later threads
         coming = thread.submit(next, iterator, end)
         while (batch := coming.result()) is not end:
             coming = thread.submit(next, iterator, end)

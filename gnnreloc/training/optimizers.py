@@ -137,11 +137,7 @@ class RoutedOptimizers:
         for optimizer, option, gradients in zip(self.optimizers, self.options, taken, strict=True):
             parameters = optimizer.param_groups[0]["params"]
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                # A fused step reads both as they lie in memory, in whatever order that is.
-                laid_out = gradient.stride() == parameter.stride()
-                parameter.grad = (
-                    gradient if laid_out else torch.empty_like(parameter).copy_(gradient)
-                )
+                parameter.grad = gradient
             largest = math.inf if option.clip is None else option.clip
             norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
             if not bool(norm.isfinite()):
@@ -165,8 +161,12 @@ class RoutedOptimizers:
         taken = torch.autograd.grad(
             total, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
         )
-        # Autograd may give views of one tensor; averaging and clipping write in place.
-        gradients = [gradient.clone() for gradient in taken]
+        # Autograd may give views of one tensor; averaging and clipping write in place. Fused steps
+        # and averages read memory as it lies: each gradient is laid out like its parameter.
+        gradients = [
+            torch.empty_like(parameter).copy_(gradient)
+            for parameter, gradient in zip(parameters, taken, strict=True)
+        ]
         if self.fabric.world_size > 1:
             gradients = [
                 torch.as_tensor(self.fabric.all_reduce(gradient, reduce_op="mean"))

@@ -265,7 +265,8 @@ class Trainer:
     def ahead(self, batches: Iterable[Data]) -> Generator[Data, None, None]:
         """The same batches, made while the one before is trained on."""
         # Workers do so on their own; and a process that a thread of a pool starts cannot end well.
-        return one_ahead(batches) if self.workers == 0 else (batch for batch in batches)
+        alone = getattr(batches, "num_workers", 0) > 0
+        return (batch for batch in batches) if alone else one_ahead(batches)
 
     def describe(self) -> dict[str, Any]:
         """All that decides the numbers of a run, as plain data."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,3 +58,19 @@ def test_made_outside_of_the_callers_thread() -> None:
             yield threading.get_ident()
 
     assert set(one_ahead(items())) != {threading.get_ident()}
+
+
+def test_other_threads_keep_their_number_of_threads() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = []
+        batches = one_ahead(iter([1, 2]))
+        next(batches)
+        other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        batches.close()
+        assert seen == [2] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
