@@ -27,10 +27,16 @@ def one_ahead(batches: Iterable[T]) -> Generator[T, None, None]:
     """
     end = object()
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
+    with ThreadPoolExecutor(1, initializer=_work_alone) as thread:
         iterator = thread.submit(iter, batches).result()
         torch.set_num_threads(threads)  # the thread's 1 would be that of all later threads
         coming = thread.submit(next, iterator, end)
         while (batch := coming.result()) is not end:
             coming = thread.submit(next, iterator, end)
             yield batch  # type: ignore[misc]  # it is not the end, so it is a batch
+
+
+def _work_alone() -> None:
+    """One thread for what this thread computes: the others belong to training."""
+    torch.get_num_threads()  # takes over the number of the process, which it would do later
+    torch.set_num_threads(1)

@@ -263,10 +263,14 @@ class Trainer:
         )
 
     def ahead(self, batches: Iterable[Data]) -> Generator[Data, None, None]:
-        """The same batches, made while the one before is trained on."""
+        """The same batches, made while the one before is trained on, where a core is free."""
         # Workers do so on their own; and a process that a thread of a pool starts cannot end well.
-        alone = getattr(batches, "num_workers", 0) > 0
-        return (batch for batch in batches) if alone else one_ahead(batches)
+        # Where training takes all cores of the CPU, a thread would only be in its way.
+        fed = getattr(batches, "num_workers", 0) > 0
+        busy = torch.get_num_threads() >= (os.cpu_count() or 1)
+        if fed or (busy and self.fabric.device.type == "cpu"):
+            return (batch for batch in batches)
+        return one_ahead(batches)
 
     def describe(self) -> dict[str, Any]:
         """All that decides the numbers of a run, as plain data."""
