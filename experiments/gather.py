@@ -153,24 +153,23 @@ def gather(folder: Path) -> list[Run]:
             )
         of_system = first.setdefault(run.metrics["system"], run)
         _check_alike(runs[0], run, ("data", "evaluation", "proposals", "pca"))
-        _check_alike(of_system, run, run.metrics["config"].keys() - {"split", "seed"})
+        options = of_system.metrics["config"].keys() | run.metrics["config"].keys()
+        _check_alike(of_system, run, options - {"split", "seed"})
     return runs
 
 
 def _check_alike(first: Run, second: Run, options: Iterable[str]) -> None:
-    """Compare options that both runs have; an option of one alone is new in the code since.
-
-    Runs that are older than ``pca`` have it off: it changes what a run was asked.
-    """
-    configs = ({"pca": None} | run.metrics["config"] for run in (first, second))
+    """Compare options; one that a run does not have is of code that knew nothing else."""
     before, after = (
-        dict(flatten({name: config.get(name, {}) for name in options})) for config in configs
+        dict(flatten({name: run.metrics["config"].get(name, {}) for name in options}))
+        for run in (first, second)
     )
-    for name in sorted(before.keys() & after.keys()):
-        if before[name] != after[name] and name not in OF_THE_MACHINE:
+    for name in sorted((before.keys() | after.keys()) - {*OF_THE_MACHINE}):
+        values = [config.get(name, "not an option yet") for config in (before, after)]
+        if values[0] != values[1]:
             raise InputError(
                 f"{first.folder} and {second.folder} cannot stand in one table: their {name} is "
-                f"{before[name]} and {after[name]}; remove one, or choose another --out"
+                f"{values[0]} and {values[1]}; remove one, or choose another --out"
             )
 
 

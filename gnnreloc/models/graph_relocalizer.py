@@ -27,8 +27,8 @@ from gnnreloc.nn import (
     ScoreHead,
     TemporalEncoder,
 )
+from gnnreloc.nn.edge_support import Pair
 
-Pair = tuple[Tensor, Tensor]
 Graph = Literal["dynamic", "khop", "complete", "identity", "hybrid"]
 Encoder = Literal["lstm", "bilstm", "cnn"]
 Pooling = Literal["mean", "mean_slope"]
@@ -197,7 +197,7 @@ class GraphRelocalizer(PairNetwork):
                 layer.phi.requires_grad_(train_phi)
         options: Any = {"offsets": offsets, "intra": intra, "self_loops": self_loops}
         self.transform, fixed = fixed_graphs(graph, timesteps, hops, support, **options)
-        self.fixed_graphs = len(fixed)
+        self.num_fixed = len(fixed)
         is_query = torch.arange(2 * timesteps) < timesteps
         place = (torch.arange(timesteps) + 0.5) / timesteps * 2 - 1
         mean = torch.full((2 * timesteps,), 1 / (2 * timesteps))
@@ -211,7 +211,7 @@ class GraphRelocalizer(PairNetwork):
             persistent=False,
         )
 
-        graphs = self.fixed_graphs + (self.adjacency is not None)
+        graphs = self.num_fixed + (self.adjacency is not None)
         extra: dict[str, Any] = {"dropout": dropout} if convolution == "compare" else {}
         self.convolutions: Any = torch.nn.ModuleList(
             MultiGraphConvolution(
@@ -277,12 +277,15 @@ class GraphRelocalizer(PairNetwork):
         Returns:
             ``learned [B, T, T]``, with which the query receives in the convolutions, and, where
             the heads see edges, ``encoded cosines [B, edge_heads, T, T]`` and ``raw cosines
-            [B, 1, T, T]``. Empty where all edges are fixed.
+            [B, 1, T, T]``. Empty where all edges are fixed. Without dropout, if the model is in
+            evaluation mode.
         """
         if self.adjacency is None:
             return {}
         raw, encoded = self._clips(batch)
-        whole = self.adjacency.dense(torch.cat(encoded, dim=1), group=self.is_query)
+        _, learned, _ = self._convolve_dense(encoded)
+        whole = learned.matrix() if isinstance(learned, CrossAdjacency) else learned
+        assert whole is not None
         pictures = {"learned": whole[:, : self.timesteps, self.timesteps :]}
         if self.edge_readout is not None:
             maps = self._edge_maps(raw, encoded)
@@ -328,7 +331,7 @@ class GraphRelocalizer(PairNetwork):
         learned: Tensor | CrossAdjacency | None = None
         if self.adjacency is not None and self._in_blocks:
             learned = CrossAdjacency(*self.adjacency.both_ways((proposal, query)))
-            if not self.fixed_graphs:
+            if not self.num_fixed:
                 # No clip receives from itself: the two are never put together.
                 to_query, to_proposal = ([block] for block in learned)
                 for convolution in self.convolutions:
@@ -362,8 +365,8 @@ class GraphRelocalizer(PairNetwork):
             edge_index, weight = self.adjacency(flat, batch_size=shape[0], group=group)
             sparsity = weight.abs().sum() / (shape[0] * shape[1] ** 2)
             graphs.append((edge_index, weight))
-        if self.fixed_graphs:
-            weights = batch.edge_weight.view(-1, self.fixed_graphs).to(flat.dtype)
+        if self.num_fixed:
+            weights = batch.edge_weight.view(-1, self.num_fixed).to(flat.dtype)
             graphs += [(batch.edge_index, column) for column in weights.unbind(dim=1)]
         for convolution in self.convolutions:
             flat = convolution(flat, graphs)

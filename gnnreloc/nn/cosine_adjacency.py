@@ -232,20 +232,23 @@ class CosineAdjacency(ProjectedCosine):
     def both_ways(self, x: Pair) -> Pair:
         """Adjacency matrices of a bipartite graph in both directions, at the price of one.
 
-        The same as :meth:`dense` of the pair and of the pair turned round. With a softmax or top-k
-        they are no transposes of each other, as each chooses among the entries of its own rows.
+        The same as :meth:`dense` of the pair and of the pair turned round. With a softmax, top-k
+        or row sums they are no transposes of each other, as each looks at its own rows alone.
 
         Args:
-            x: Nodes :math:`(B, N_1, C)` and :math:`(B, N_2, C)`. All their pairs take part.
+            x: Nodes :math:`(B, N_1, C)` and :math:`(B, N_2, C)`, the two groups of the support.
 
         Returns:
             What the second nodes receive from the first, :math:`(B, N_2, N_1)`, and the first from
             the second, :math:`(B, N_1, N_2)`; with several heads as for :meth:`dense`.
 
         Raises:
-            ValueError: If self-loops are added, or the nodes have not three dimensions each.
+            ValueError: If self-loops are added, the support is ``"intra"``, which joins no nodes
+                of different groups, or the nodes have not three dimensions each.
         """
         self._check_bipartite(x)
+        if self.support == "intra":
+            raise ValueError("Support 'intra' joins no nodes of different groups")
         if x[0].dim() != 3 or x[1].dim() != 3:
             shapes = [list(nodes.shape) for nodes in x]
             raise ValueError(f"Expected a pair of nodes of shape [B, N, C] (got {shapes})")

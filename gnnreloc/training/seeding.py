@@ -11,6 +11,9 @@ from gnnreloc.errors import InputError
 def seed_everything(seed: int) -> None:
     """Seed every random generator and choose deterministic algorithms.
 
+    New memory is not overwritten first, as deterministic mode does otherwise
+    (``torch.utils.deterministic.fill_uninitialized_memory``).
+
     Raises:
         InputError: if the seed is not in [0, 2^32).
     """

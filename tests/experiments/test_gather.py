@@ -169,12 +169,12 @@ def test_unfinished_runs_are_not_gathered(gather, write):
         ("sst", {"proposals": "tag"}, {"proposals": "windows"}, "proposals is tag and windows"),
         ("sst", {"pca": 500}, {"pca": 64}, "pca is 500 and 64"),
         # Runs that are older than the option.
-        ("sst", {}, {"pca": 500}, "pca is None and 500"),
-        ("chance", {"pca": 500}, {}, "pca is 500 and None"),
-        ("chance", {"seed": 0}, {"seed": 1, "pca": None}, None),
+        ("sst", {}, {"pca": 500}, "pca is not an option yet and 500"),
+        ("chance", {"pca": 500}, {}, "pca is 500 and not an option yet"),
+        ("chance", {}, {"model": {"rounds": 1}}, "model.rounds is not an option yet and 1"),
         ("sst", {"epochs": 4, "seed": 0}, {"epochs": 5, "seed": 1}, None),
         ("chance", {"epochs": 4}, {"epochs": 5}, "epochs is 4 and 5"),
-        ("chance", {"seed": 0, "root": "a"}, {"seed": 1, "root": "b", "new": 2}, None),
+        ("chance", {"seed": 0, "root": "a"}, {"seed": 1, "root": "b"}, None),
     ],
 )
 def test_only_like_runs_stand_in_one_table(gather, write, system, before, after, told):

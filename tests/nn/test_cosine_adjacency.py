@@ -304,6 +304,8 @@ def test_bad_input() -> None:
         layer.dense(NODES)
     with pytest.raises(ValueError, match="no self-loops"):
         layer.both_ways((NODES.unsqueeze(0), NODES.unsqueeze(0)))
+    with pytest.raises(ValueError, match="'intra' joins no nodes of different"):
+        CosineAdjacency(2, support="intra").both_ways((NODES.unsqueeze(0), NODES.unsqueeze(0)))
     with pytest.raises(ValueError, match=r"pair of nodes .* \(got \[\[3, 2\], \[1, 3, 2\]\]\)"):
         CosineAdjacency(2).both_ways((NODES, NODES.unsqueeze(0)))
     with pytest.raises(ValueError, match=r"shape \[N, C\] \(got \[1, 3, 2\]\)"):

@@ -1,0 +1,13 @@
+"""The commands of ``gnnreloc``, one file each.
+
+A file has ``HELP`` (one line), ``DESCRIPTION``, ``EXAMPLES``, ``add_options(parser)`` and
+``run(options) -> exit status``. It is imported whenever the program starts, so it must import
+nothing that takes long but inside functions.
+"""
+
+from types import ModuleType
+
+from gnnreloc.commands import check
+
+#: Name of each command to its module, in the order of the help.
+COMMANDS: dict[str, ModuleType] = {"check": check}
