@@ -170,15 +170,35 @@ def resample(
         shares = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
         return _pool(features, start + shares * length)
     shares = (torch.arange(timesteps, dtype=torch.float64) + 0.5) / timesteps
-    row = (start + shares * length - features.offset) / features.step
+    times = start + shares * length
     values, device, last = features.values, features.values.device, features.num_steps - 1
     if mode == "nearest":
+        row = (times - features.offset) / features.step
         return values[row.floor().clamp(0, last).long().to(device)]
-    row = (row - 0.5).clamp(0, last)
+    below, above, weight = (place.to(device) for place in bracketing_rows(features, times))
+    return torch.lerp(values[below], values[above], weight.unsqueeze(-1))
+
+
+def bracketing_rows(features: Features, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The two rows whose centres lie around each time, to interpolate between them.
+
+    Example:
+        >>> video = Features(torch.zeros(3, 1), step=1.0)
+        >>> bracketing_rows(video, torch.tensor([0.75, 1.5, 9.0]))
+        (tensor([0, 1, 2]), tensor([1, 2, 2]), tensor([0.2500, 0.0000, 0.0000]))
+
+    Args:
+        features: The video.
+        times: Seconds, of any shape.
+
+    Returns:
+        Number of the row before and of the row after each time, and the weight of the latter,
+        float32; before the first and after the last centre that row alone.
+    """
+    last = features.num_steps - 1
+    row = ((times - features.offset) / features.step - 0.5).clamp(0, last)
     below = row.floor().long()
-    above = (below + 1).clamp(max=last)
-    weight = (row - below).float().unsqueeze(-1).to(device)
-    return torch.lerp(values[below.to(device)], values[above.to(device)], weight)
+    return below, (below + 1).clamp(max=last), (row - below).float()
 
 
 def widen(segments: Tensor, share: float) -> Tensor:
@@ -305,23 +325,24 @@ def check_segments(segments: Tensor) -> None:
         )
 
 
-def require_channels(query: Features, reference: Features, in_channels: int | None = None) -> None:
+def require_channels(
+    query: Features | None, reference: Features | None, in_channels: int | None = None
+) -> None:
     """Check that query and reference have the same width, or that of a model.
 
     Args:
-        query: the query clip.
-        reference: the reference video.
+        query: the query clip; None where it is not known yet.
+        reference: the reference video; None likewise.
         in_channels: width C that the model was made for, if there is one.
 
     Raises:
         InputError: if one of them has another width; names it.
     """
-    if in_channels is None:
+    whose, width = "the model was made for", in_channels
+    if width is None and reference is not None:
         whose, width = "the reference", reference.num_channels
-    else:
-        whose, width = "the model was made for", in_channels
     for name, clip in (("query", query), ("reference", reference)):
-        if clip.num_channels != width:
+        if clip is not None and clip.num_channels != width:
             raise InputError(
                 f"the {name} has {clip.num_channels} feature channels, {whose} {width}"
             )

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from gnnreloc.data.features import ResampleMode
+from gnnreloc.data.features import Features, ResampleMode
+from gnnreloc.models.clip_scoring import ClipScorer
+from gnnreloc.models.encoded_proposals import EncodedProposals
 from gnnreloc.models.fixed_graphs import fixed_graphs
 from gnnreloc.models.pair_network import (
     PairNetwork,
@@ -18,6 +20,7 @@ from gnnreloc.models.pair_network import (
     input_projection,
     length_ratios,
 )
+from gnnreloc.models.relocalizer import EncodedReference, Moments, require_proposals
 from gnnreloc.nn import (
     CosineAdjacency,
     CrossAdjacency,
@@ -183,7 +186,7 @@ class GraphRelocalizer(PairNetwork):
                 support=support,
             )
         #: A symmetric norm counts all weights of a node, which a block alone does not hold.
-        self._in_blocks = support == "cross" and normalization != "sym"
+        self.in_blocks = support == "cross" and normalization != "sym"
         #: Cosines of encoded and of raw timesteps, and what reads them.
         self.cosines: CosineAdjacency | None = None
         self.raw_cosines: CosineAdjacency | None = None
@@ -242,6 +245,29 @@ class GraphRelocalizer(PairNetwork):
         """The fixed edges, for the edge-wise back end; the dense one keeps them itself."""
         return self.transform if self.backend == "edge" else None
 
+    def encode(self, reference: Features, proposals: Tensor | None = None) -> EncodedReference:
+        """Compute what depends on the proposals alone, where the model is of a kind that allows it.
+
+        See :class:`~gnnreloc.models.clip_scoring.ClipScorer`; other kinds compute it anew.
+        """
+        if not ClipScorer.fits(self):
+            return super().encode(reference, proposals)
+        return EncodedProposals(self, reference, require_proposals(proposals))
+
+    def localize(
+        self, query: Features, reference: Features, proposals: Tensor | None = None
+    ) -> Moments:
+        """Score every proposal with the query, refine the boundaries, rank by the last score.
+
+        Raises:
+            InputError: if there are no proposals, or the features have another width.
+            FloatingPointError: if a score or a boundary is NaN, as after training with too high a
+                learning rate.
+        """
+        if not ClipScorer.fits(self):
+            return super().localize(query, reference, proposals)
+        return self.encode(reference, proposals).localize(query)
+
     def forward(self, batch: Data) -> PairScores:
         """Score a batch of pair graphs.
 
@@ -297,9 +323,10 @@ class GraphRelocalizer(PairNetwork):
         x = batch.x.to(self.score_head.out.weight.dtype)
         x = x.view(-1, 2, self.timesteps, x.size(-1))
         query, proposal = x.unbind(dim=1)
-        return (query, proposal), encode_pairs(x, batch.pair, self._encode)
+        return (query, proposal), encode_pairs(x, batch.pair, self.encode_timesteps)
 
-    def _encode(self, clips: Tensor) -> Tensor:
+    def encode_timesteps(self, clips: Tensor) -> Tensor:
+        """Nodes ``[n, T, d]`` of clips ``[n, T, C]``."""
         encoded: Tensor = self.encoder(self.projection(clips))
         return encoded
 
@@ -329,7 +356,7 @@ class GraphRelocalizer(PairNetwork):
     ) -> tuple[tuple[Tensor, ...], Tensor | CrossAdjacency | None, Tensor]:
         query, proposal = clips
         learned: Tensor | CrossAdjacency | None = None
-        if self.adjacency is not None and self._in_blocks:
+        if self.adjacency is not None and self.in_blocks:
             learned = CrossAdjacency(*self.adjacency.both_ways((proposal, query)))
             if not self.num_fixed:
                 # No clip receives from itself: the two are never put together.

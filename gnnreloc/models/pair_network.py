@@ -136,7 +136,6 @@ class PairNetwork(TrainableRelocalizer):
             graphs = [transform(graph) for graph in graphs]
         return Batch.from_data_list(graphs)
 
-    @torch.no_grad()
     def localize(
         self, query: Features, reference: Features, proposals: Tensor | None = None
     ) -> Moments:
@@ -148,31 +147,49 @@ class PairNetwork(TrainableRelocalizer):
                 learning rate.
         """
         proposals = require_proposals(proposals)
-        training = self.training
-        segments = proposals
-        try:
-            self.eval()
-            for _ in range(self.rounds if self.refine else 1):
-                scores, segments = self._ask(query, reference, segments)
-        finally:
-            self.train(training)
-        return Moments.ranked(segments, scores, proposals)
 
-    def _ask(self, query: Features, reference: Features, segments: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of segments, and the segments refined; no shorter than a feature row."""
-        graphs = self.pair_graphs(query, reference, segments)
-        out = self(graphs.to(next(self.parameters()).device))
-        scores = out.scores.float().cpu()
-        if self.refine:
-            refined = decode_offsets(segments, out.offsets.double().cpu())
-            refined = refined.clamp(min=0.0, max=reference.duration)
-            short = refined[:, 1:] - refined[:, :1] < reference.step
-            segments = torch.where(short, segments, refined)
-        if bool(scores.isnan().any() | segments.isnan().any()):
-            raise FloatingPointError(
-                "the model gives NaN: its weights or the features are NaN or too large"
-            )
-        return scores, segments
+        def ask(segments: Tensor) -> tuple[Tensor, Tensor]:
+            graphs = self.pair_graphs(query, reference, segments)
+            out = self(graphs.to(next(self.parameters()).device))
+            return out.scores, out.offsets
+
+        return self.rank(ask, reference, proposals)
+
+    def rank(
+        self,
+        ask: Callable[[Tensor], tuple[Tensor, Tensor]],
+        reference: Features,
+        proposals: Tensor,
+    ) -> Moments:
+        """Rank proposals by what is said of them, asking as often as the model wants it.
+
+        Args:
+            ask: gives the scores and the boundary offsets of segments ``[m, 2]``; it is called in
+                evaluation mode.
+            reference: the whole reference video.
+            proposals: candidate moments, float64 ``[m, 2]`` in seconds.
+
+        Raises:
+            FloatingPointError: as :meth:`localize`.
+        """
+        segments = proposals
+        with self.evaluating():
+            for _ in range(self.rounds if self.refine else 1):
+                scores, offsets = (said.cpu() for said in ask(segments))
+                segments = self._refine(segments, offsets.double(), reference)
+                if bool(scores.isnan().any() | segments.isnan().any()):
+                    raise FloatingPointError(
+                        "the model gives NaN: its weights or the features are NaN or too large"
+                    )
+        return Moments.ranked(segments, scores.float(), proposals)
+
+    def _refine(self, segments: Tensor, offsets: Tensor, reference: Features) -> Tensor:
+        """Segments with their boundaries moved, unless shorter than a feature row."""
+        if not self.refine:
+            return segments
+        refined = decode_offsets(segments, offsets).clamp(min=0.0, max=reference.duration)
+        short = refined[:, 1:] - refined[:, :1] < reference.step
+        return torch.where(short, segments, refined)
 
 
 def input_projection(in_channels: int, out_channels: int, dropout: float) -> torch.nn.Sequential:
@@ -229,6 +246,10 @@ def length_ratios(batch: Data) -> Tensor:
         raise ValueError(
             "The pair graphs have no positive 'query_duration', which compare_lengths needs"
         )
-    length = batch.segment[:, 1] - batch.segment[:, 0]
-    ratio = (duration / length).log()
+    return log_ratios(duration / (batch.segment[:, 1] - batch.segment[:, 0]))
+
+
+def log_ratios(ratio: Tensor) -> Tensor:
+    """Logarithm of the ratios of lengths ``[B]``, its size and its square, ``[B, 3]``."""
+    ratio = ratio.log()
     return torch.stack([ratio, ratio.abs(), ratio.square()], dim=1)

@@ -72,6 +72,38 @@ class Relocalizer(ABC):
             InputError: if a system that needs proposals is given none.
         """
 
+    def encode(self, reference: Features, proposals: Tensor | None = None) -> EncodedReference:
+        """Do what can be done for a reference before a query is known, to ask it many times.
+
+        What is done at all depends on the system, the answers do not.
+
+        Args:
+            reference: the whole reference video.
+            proposals: as for :meth:`localize`.
+        """
+        return EncodedReference(self, reference, proposals)
+
+
+class EncodedReference:
+    """A reference that :meth:`Relocalizer.encode` made ready for queries.
+
+    Args:
+        system: the system, whose weights must not change any more.
+        reference: the whole reference video.
+        proposals: as for :meth:`Relocalizer.localize`.
+    """
+
+    def __init__(
+        self, system: Relocalizer, reference: Features, proposals: Tensor | None = None
+    ) -> None:
+        self.system = system
+        self.reference = reference
+        self.proposals = proposals
+
+    def localize(self, query: Features) -> Moments:
+        """Rank moments of the reference, as :meth:`Relocalizer.localize`."""
+        return self.system.localize(query, self.reference, self.proposals)
+
 
 def require_proposals(proposals: Tensor | None) -> Tensor:
     """The proposals, or an error that says what is wrong with them.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -28,6 +30,17 @@ class TrainableRelocalizer(torch.nn.Module, Relocalizer):
     def __init__(self, in_channels: int) -> None:
         super().__init__()
         self.in_channels = in_channels
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode without gradients; afterwards the mode is what it was."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.train(training)
 
     def parameter_groups(self) -> dict[str, list[torch.nn.Parameter]]:
         """Name of each group of parameters that an optimiser may be given, to the group."""

@@ -254,10 +254,33 @@ class CosineAdjacency(ProjectedCosine):
             raise ValueError(f"Expected a pair of nodes of shape [B, N, C] (got {shapes})")
         check_nodes(x, None, None)
         score = self._cosine.scores(*self._project_graphs(x))
+        there, back = self._weigh_both_ways(score)
+        return there.to(x[0].dtype), back.to(x[0].dtype)
+
+    def both_ways_of_directions(self, one: Tensor, others: Tensor) -> Pair:
+        """:meth:`both_ways` of one set of nodes with each of many, from their :meth:`directions`.
+
+        Args:
+            one: Directions of the set :math:`(N_1, H, d)`.
+            others: Directions of the others :math:`(B, N_2, H, d)`.
+
+        Returns:
+            As :meth:`both_ways`.
+        """
+        graphs, nodes = others.shape[:2]
+        # One product a head: the set that is always the same is not repeated.
+        score = [
+            (others[:, :, head].reshape(graphs * nodes, -1) @ one[:, head].t()).view(
+                graphs, 1, nodes, -1
+            )
+            for head in range(self.heads)
+        ]
+        return self._weigh_both_ways(self._cosine.scale(torch.cat(score, dim=1)))
+
+    def _weigh_both_ways(self, score: Tensor) -> Pair:
         weighting = self.weighting._replace(support="all")
         there, back = (
-            adjacency_matrix(way, weighting, True).to(x[0].dtype)
-            for way in (score, score.transpose(-1, -2))
+            adjacency_matrix(way, weighting, True) for way in (score, score.transpose(-1, -2))
         )
         return (there.squeeze(1), back.squeeze(1)) if self.heads == 1 else (there, back)
 

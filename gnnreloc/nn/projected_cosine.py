@@ -149,6 +149,21 @@ class ProjectedCosine(MessagePassing):
         if self.log_temperature is not None:
             torch.nn.init.constant_(self.log_temperature, math.log(self.temperature))
 
+    def directions(self, x: Tensor) -> Tensor:
+        r"""What the cosines compare: unit vectors, 0 where a projection has no direction.
+
+        Computed once for nodes that are compared with many others: the scores are the products of
+        directions by the temperature.
+
+        Args:
+            x: Nodes :math:`(\ldots, C)`.
+
+        Returns:
+            The directions :math:`(\ldots, H, d)`.
+        """
+        h = self._project(x)
+        return h * inverse_length(h, self.eps)
+
     @property
     def _cosine(self) -> Cosine:
         if self.log_temperature is None:
