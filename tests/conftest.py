@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,7 +18,7 @@ if not torch.cuda.is_available():
     # Kernels then run in Triton's interpreter; what is imported below may import Triton.
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from gnnreloc.data import Corpus, temporal_iou
+from gnnreloc.data import Corpus, temporal_iou, write_features
 from gnnreloc.datasets import synthetic
 
 
@@ -33,3 +38,31 @@ def separable_corpus(tiny_corpus: Corpus) -> Corpus:
         background = given[temporal_iou(given, moments).amax(dim=1) < 0.3]
         proposals[str(video)] = torch.cat([background, moments])
     return replace(tiny_corpus, proposals=proposals)
+
+
+@pytest.fixture(scope="session")
+def rendered_videos() -> ModuleType:
+    """The module ``video/rendered_videos.py``, which renders videos of known content."""
+    path = Path(__file__).parent / "video" / "rendered_videos.py"
+    location = importlib.util.spec_from_file_location("rendered_videos", path)
+    assert location is not None and location.loader is not None
+    module = importlib.util.module_from_spec(location)
+    sys.modules[location.name] = module
+    location.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def write_own_videos(tiny_corpus: Corpus) -> Callable[[Path], Path]:
+    """Writes the tiny corpus as a folder of one's own videos, with its subsets."""
+
+    def write(root: Path) -> Path:
+        columns = ["video", "start", "end", "label", "subset"]
+        root.mkdir(parents=True, exist_ok=True)
+        tiny_corpus.moments[columns].to_csv(root / "moments.csv", index=False)
+        for video in tiny_corpus.moments["video"].unique():
+            features = replace(tiny_corpus.features[video], metadata={"backbone": "made-up"})
+            write_features(root / "features" / f"{video}.safetensors", features)
+        return root
+
+    return write

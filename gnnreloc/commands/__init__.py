@@ -7,7 +7,12 @@ nothing that takes long but inside functions.
 
 from types import ModuleType
 
-from gnnreloc.commands import check
+from gnnreloc.commands import check, features, localize, train
 
 #: Name of each command to its module, in the order of the help.
-COMMANDS: dict[str, ModuleType] = {"check": check}
+COMMANDS: dict[str, ModuleType] = {
+    "localize": localize,
+    "features": features,
+    "train": train,
+    "check": check,
+}

@@ -20,7 +20,7 @@ Say what is present, missing or inconsistent under the root of a data set: files
 videos, moments and classes, and the lengths of the features against the durations. Feature values
 of the large data sets are not read. A missing file is named with where to get it.
 
-data sets: bandai, fir, activitynet12, thumos14, activitynet_vrl
+data sets: bandai, fir, activitynet12, thumos14, activitynet_vrl, folder
 exit status: 0 all is well, 1 something is missing or inconsistent, 2 bad usage
 """
 

@@ -4,6 +4,7 @@ from gnnreloc.data.annotations import read_moments as read_moments
 from gnnreloc.data.annotations import validate_moments as validate_moments
 from gnnreloc.data.changed_features import ChangedFeatureStore as ChangedFeatureStore
 from gnnreloc.data.corpus import Corpus as Corpus
+from gnnreloc.data.crop_set import CropSet as CropSet
 from gnnreloc.data.disturbed_features import disturb_features as disturb_features
 from gnnreloc.data.feature_files import write_features as write_features
 from gnnreloc.data.feature_store import DirectoryFeatureStore as DirectoryFeatureStore
@@ -23,4 +24,7 @@ from gnnreloc.data.pairs import PairSampler as PairSampler
 from gnnreloc.data.pairs import evaluation_pairs as evaluation_pairs
 from gnnreloc.data.pairs import wrong_class_pairs as wrong_class_pairs
 from gnnreloc.data.reduced_features import reduce_features as reduce_features
+from gnnreloc.data.scaled_features import FeatureScaling as FeatureScaling
+from gnnreloc.data.scaled_features import fit_scaling as fit_scaling
+from gnnreloc.data.scaled_features import scale_features as scale_features
 from gnnreloc.data.training_set import TrainingSet as TrainingSet

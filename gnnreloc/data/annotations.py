@@ -141,15 +141,27 @@ def read_moments(
     Raises:
         InputError: If the file cannot be read, or for what :func:`validate_moments` finds in it.
     """
+    table = read_table(path)
+    return validate_moments(table, source=str(path), on_bad=on_bad, tolerance=tolerance)
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read the rows of a moment table as they stand in its file, unchecked.
+
+    Args:
+        path: As for :func:`read_moments`.
+
+    Raises:
+        InputError: If the file cannot be read as a table.
+    """
     path = Path(path)
     readers = {".csv": _read_csv, ".json": _read_json}
     if path.suffix not in readers:
         raise InputError(f"{path}: found suffix {path.suffix!r}, wanted .csv or .json")
     try:
-        table = readers[path.suffix](path)
+        return readers[path.suffix](path)
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: cannot be read as a moment table: {error}") from error
-    return validate_moments(table, source=str(path), on_bad=on_bad, tolerance=tolerance)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -141,13 +141,7 @@ class TrainingSet(SampledSet):
     def _list(self, rng: np.random.Generator, drawn: Pair) -> list[Data]:
         proposals = self.corpus.proposals[drawn.reference]
         overlaps = temporal_iou(proposals, drawn.targets)
-        overlap = overlaps.amax(dim=1).numpy()
-        order = rng.permutation(len(proposals))
-        best = int(overlap.argmax())
-        good = [best] + [int(i) for i in order[overlap[order] >= POSITIVE_OVERLAP] if i != best]
-        good = good[: max(1, self.list_length // 4)]
-        rest = order[~np.isin(order, good)][: self.list_length - len(good)].tolist()
-        rows = good + rest
+        rows = list_rows(rng, overlaps.amax(dim=1), self.list_length)
         segments, overlaps = proposals[rows], overlaps[rows]
         clips = self._clips(drawn, drawn.reference, segments)
         if rng.random() < self.composite:
@@ -237,6 +231,26 @@ class TrainingSet(SampledSet):
         return pair_graphs(
             *clips, segments, targets=targets, overlaps=overlap, query_duration=duration
         )
+
+
+def list_rows(rng: np.random.Generator, overlap: Tensor, length: int) -> list[int]:
+    """Which proposals make up a list: the best first, a quarter of good ones at most, then others.
+
+    Args:
+        rng: random generator.
+        overlap: tIoU of each proposal of the video with the moment, ``[m]``.
+        length: of the list; it is shorter where there are fewer proposals.
+
+    Returns:
+        Numbers of the proposals.
+    """
+    shares = overlap.numpy()
+    order = rng.permutation(len(shares))
+    best = int(shares.argmax())
+    good = [best] + [int(i) for i in order[shares[order] >= POSITIVE_OVERLAP] if i != best]
+    good = good[: max(1, length // 4)]
+    rest: list[int] = order[~np.isin(order, good)][: length - len(good)].tolist()
+    return good + rest
 
 
 def channel_block(rng: np.random.Generator, channels: int) -> Tensor:

@@ -7,6 +7,8 @@ from gnnreloc.datasets.activitynet12 import activitynet12 as activitynet12
 from gnnreloc.datasets.activitynet_vrl import activitynet_vrl as activitynet_vrl
 from gnnreloc.datasets.bandai import bandai as bandai
 from gnnreloc.datasets.fir import fir as fir
+from gnnreloc.datasets.folder import folder as folder
+from gnnreloc.datasets.folder import unlabelled_folder as unlabelled_folder
 from gnnreloc.datasets.synthetic import synthetic as synthetic
 from gnnreloc.datasets.thumos14 import thumos14 as thumos14
 
@@ -18,4 +20,5 @@ DATASETS: dict[str, Callable[..., Corpus]] = {
     "activitynet12": activitynet12,
     "thumos14": thumos14,
     "activitynet_vrl": activitynet_vrl,
+    "folder": folder,
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gnnreloc.data.corpus import Corpus
 from gnnreloc.datasets.activitynet12 import ANNOTATIONS, PROPOSALS, require_listed
 from gnnreloc.datasets.activitynet12 import FEATURES as C3D_FEATURES
 from gnnreloc.datasets.activitynet12 import read_annotations as read_activitynet
@@ -30,6 +32,7 @@ from gnnreloc.datasets.findings import (
     name_some,
 )
 from gnnreloc.datasets.fir import fir
+from gnnreloc.datasets.folder import folder
 from gnnreloc.datasets.official_files import OfficialFile, find_features
 from gnnreloc.datasets.root_files import read_json
 from gnnreloc.datasets.tag_list import TagEntry, read_tag_list
@@ -216,6 +219,22 @@ def _check_fir(root: Path) -> Iterator[Finding]:
             yield Finding("present", "features", f"{detail}their durations")
 
 
+def _check_folder(root: Path) -> Iterator[Finding]:
+    corpus = yield from attempt("moments and features", lambda: _read_folder(root))
+    if corpus is not None:
+        yield count_moments("moments", corpus.moments, classes=None)
+        videos = f"{corpus.moments['video'].nunique()} videos, {corpus.num_channels} channels"
+        yield Finding("present", "features", videos)
+        yield Finding("present", "held back", str(corpus.settings["division"]))
+
+
+def _read_folder(root: Path) -> Corpus:
+    """The folder; what it warns of stands among the findings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return folder(root)
+
+
 def _all_there(root: Path, files: Sequence[OfficialFile]) -> Generator[Finding, None, bool]:
     """A finding for each missing file; then whether all are there."""
     missing = [file for file in files if not (root / file.name).is_file()]
@@ -230,4 +249,5 @@ CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
     "activitynet12": _check_activitynet12,
     "thumos14": _check_thumos14,
     "activitynet_vrl": _check_activitynet_vrl,
+    "folder": _check_folder,
 }

@@ -13,8 +13,12 @@ from gnnreloc.models.random_proposal import RandomProposal as RandomProposal
 from gnnreloc.models.registry import create_model as create_model
 from gnnreloc.models.registry import list_models as list_models
 from gnnreloc.models.registry import model_builder as model_builder
+from gnnreloc.models.relocalizer import EncodedReference as EncodedReference
 from gnnreloc.models.relocalizer import Moments as Moments
 from gnnreloc.models.relocalizer import Relocalizer as Relocalizer
+from gnnreloc.models.saved_model import SavedModel as SavedModel
+from gnnreloc.models.saved_model import load_model as load_model
+from gnnreloc.models.saved_model import save_model as save_model
 from gnnreloc.models.sst import SST as SST
 from gnnreloc.models.trainable import TrainableRelocalizer as TrainableRelocalizer
 from gnnreloc.models.training_free import TrainingFree as TrainingFree

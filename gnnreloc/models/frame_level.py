@@ -16,6 +16,8 @@ from gnnreloc.proposals import nms_1d
 Alignment = Literal["diagonal", "dtw"]
 
 MAX_OVERLAP = 0.7
+#: Rows on each side that surround a segment, as a share of its length.
+SURROUNDINGS = 0.25
 
 
 class FrameLevel(Relocalizer):
@@ -26,6 +28,11 @@ class FrameLevel(Relocalizer):
     them along a path through the block of every segment, from its first corner to its last. All
     segments on the row grid are scored, from ``shortest`` to ``longest`` times the query's length;
     of those that overlap (tIoU above 0.7) the best is kept. It looks at no proposal.
+
+    With a ``contrast`` above 0 a segment must also stand out from what surrounds it. The best cosine
+    :math:`r_j = \max_t S_{tj}` of each row says how well it shows anything of the query; added to
+    the score is the contrast times the mean of :math:`r` inside the segment less its mean over a
+    quarter of the segment's length on both sides. This is ours, for answers about one video.
 
     A long reference is first averaged over groups of :math:`\lceil n / \text{max\_rows} \rceil`
     rows, so that time and memory are bounded (at most ``max_rows``\ :sup:`2` / 2 segments) and
@@ -39,6 +46,7 @@ class FrameLevel(Relocalizer):
         timesteps: number of timesteps T of the query.
         shortest: length of the shortest segment, in lengths of the query.
         longest: length of the longest segment, in lengths of the query.
+        contrast: weight of what stands out from its surroundings; 0 leaves it out.
         max_rows: rows of the reference above which it is averaged.
         max_moments: number of moments that it gives at most.
 
@@ -55,6 +63,7 @@ class FrameLevel(Relocalizer):
         timesteps: int = 40,
         shortest: float = 0.5,
         longest: float = 2.0,
+        contrast: float = 0.0,
         max_rows: int = 256,
         max_moments: int = 10,
     ) -> None:
@@ -73,10 +82,13 @@ class FrameLevel(Relocalizer):
             raise ValueError(
                 f"wanted 0 < shortest <= longest, got shortest {shortest} and longest {longest}"
             )
+        if not 0 <= contrast < math.inf:
+            raise ValueError(f"contrast: wanted a number from 0, got {contrast}")
         self.alignment: Alignment = alignment
         self.timesteps = timesteps
         self.shortest = shortest
         self.longest = longest
+        self.contrast = contrast
         self.max_rows = max_rows
         self.max_moments = max_moments
 
@@ -98,6 +110,8 @@ class FrameLevel(Relocalizer):
         segments = all_segments(rows.num_steps, length * self.shortest, length * self.longest)
         align = diagonal_scores if self.alignment == "diagonal" else warped_scores
         scores = align(cosines, segments)
+        if self.contrast:
+            scores = scores + self.contrast * standing_out(cosines.amax(dim=0), segments)
         seconds = (rows.offset + segments.double() * rows.step).clamp(max=reference.duration)
         kept = nms_1d(seconds, scores, MAX_OVERLAP, max_keep=self.max_moments)
         return Moments.ranked(seconds[kept], scores[kept])
@@ -134,6 +148,33 @@ def all_segments(rows: int, shortest: float, longest: float) -> Tensor:
     ends = starts.unsqueeze(1) + lengths
     inside = ends <= rows
     return torch.stack([starts.unsqueeze(1).expand_as(ends)[inside], ends[inside]], dim=1)
+
+
+def standing_out(values: Tensor, segments: Tensor, share: float = SURROUNDINGS) -> Tensor:
+    """Mean of the values inside each segment less their mean around it.
+
+    Args:
+        values: one for each row, ``[n]``.
+        segments: first row and row after the last one, ``[m, 2]``.
+        share: rows on each side that surround a segment, as a share of its length; at least one,
+            where the video has it.
+
+    Returns:
+        ``[m]``; where nothing surrounds a segment, 0.
+
+    Example:
+        >>> values = torch.tensor([0.0, 4.0, 2.0, 1.0])
+        >>> standing_out(values, torch.tensor([[1, 3], [0, 4]])).tolist()
+        [2.5, 0.0]
+    """
+    sums = torch.cat([values.new_zeros(1), values]).double().cumsum(dim=0)
+    start, end = segments.unbind(dim=1)
+    width = ((end - start) * share).round().long().clamp(min=1)
+    first, last = (start - width).clamp(min=0), (end + width).clamp(max=len(values))
+    around = (last - first) - (end - start)
+    inside = (sums[end] - sums[start]) / (end - start)
+    outside = (sums[last] - sums[first] - (sums[end] - sums[start])) / around.clamp(min=1)
+    return torch.where(around > 0, inside - outside, 0.0).to(values)
 
 
 def diagonal_scores(cosines: Tensor, segments: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ functions are safe in threads and without a display.
 from gnnreloc.plotting.adjacency import plot_adjacency
 from gnnreloc.plotting.curves import plot_recall_over_tiou, plot_training
 from gnnreloc.plotting.edges import EdgeCase, plot_edges
+from gnnreloc.plotting.found_moments import plot_found_moments
 from gnnreloc.plotting.style import save_figure
 from gnnreloc.plotting.timelines import TimelineCase, plot_timelines
 
@@ -16,6 +17,7 @@ __all__ = [
     "TimelineCase",
     "plot_adjacency",
     "plot_edges",
+    "plot_found_moments",
     "plot_recall_over_tiou",
     "plot_timelines",
     "plot_training",

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from torch.utils.tensorboard import SummaryWriter
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
@@ -24,10 +23,14 @@ from gnnreloc.data.training_set import Negatives, Sampling
 from gnnreloc.errors import InputError
 from gnnreloc.models.trainable import TrainableRelocalizer
 from gnnreloc.training.checkpoint import check_identity, load_checkpoint, save_checkpoint
+from gnnreloc.training.crop_training import crop_set
+from gnnreloc.training.devices import open_fabric
 from gnnreloc.training.losses import compute_losses
 from gnnreloc.training.one_ahead import one_ahead
 from gnnreloc.training.optimizers import OptimizerOptions, RoutedOptimizers
+from gnnreloc.training.time_left import time_left
 
+Log = Sequence[Mapping[str, float]]
 Validate = Callable[[TrainableRelocalizer], Mapping[str, float]]
 
 
@@ -42,7 +45,8 @@ class Trainer:
         epochs: number of epochs.
         samples: samples (lists or triplets) an epoch.
         batch_size: samples a step, of each process.
-        sampling: ``lists`` (ours) or ``triplets`` (the paper).
+        sampling: ``lists`` (ours) or ``triplets`` (the paper); or ``crops``, lists that need no
+            labels, for networks that score pair graphs (:class:`~gnnreloc.data.CropSet`).
         list_length: proposals in a list.
         negatives: of the triplets.
         partial: share of the lists that ask for a part of an action, see
@@ -67,7 +71,7 @@ class Trainer:
         epochs: int = 10,
         samples: int = 320,
         batch_size: int = 16,
-        sampling: Sampling = "lists",
+        sampling: Sampling | Literal["crops"] = "lists",
         list_length: int = 24,
         negatives: Negatives = "other_class",
         partial: float = 0.5,
@@ -102,7 +106,7 @@ class Trainer:
         self.epochs = epochs
         self.samples = samples
         self.batch_size = batch_size
-        self.sampling: Sampling = sampling
+        self.sampling: Sampling | Literal["crops"] = sampling
         self.list_length = list_length
         self.negatives: Negatives = negatives
         self.partial = partial
@@ -119,9 +123,9 @@ class Trainer:
         self.devices = devices
         self.precision = precision
         self.seed = seed
-        if sampling == "lists" and any("triplet" in o.losses for o in self.optimizers):
-            raise InputError("the triplet loss needs sampling='triplets', got 'lists'")
-        self.fabric = _fabric(device, devices, precision)
+        if sampling != "triplets" and any("triplet" in o.losses for o in self.optimizers):
+            raise InputError(f"the triplet loss needs sampling='triplets', got {sampling!r}")
+        self.fabric = open_fabric(device, devices, precision)
         self._launched = False
 
     def launch(self) -> None:
@@ -204,7 +208,7 @@ class Trainer:
         with events as writer:
             for epoch in range(len(rows), self.epochs):
                 data.epoch = epoch
-                row = self._epoch(model, loader, optimizers, epoch)
+                row = self._epoch(model, loader, optimizers, rows)
                 if epoch == 0:
                     row["seconds"] += prepared
                 last = epoch + 1 == self.epochs
@@ -238,6 +242,9 @@ class Trainer:
 
     def training_set(self, model: TrainableRelocalizer, corpus: Corpus) -> SampledSet:
         """What the model is trained on."""
+        if self.sampling == "crops":
+            options = {"samples": self.samples, "seed": self.seed, "composite": self.composite}
+            return crop_set(model, corpus, list_length=self.list_length, **options)
         return model.training_set(
             corpus,
             samples=self.samples,
@@ -291,12 +298,14 @@ class Trainer:
         }
 
     def _epoch(
-        self, model: TrainableRelocalizer, loader: Any, optimizers: RoutedOptimizers, epoch: int
+        self, model: TrainableRelocalizer, loader: Any, optimizers: RoutedOptimizers, rows: Log
     ) -> dict[str, float]:
+        """Train one epoch more than there are rows; its row."""
         model.train()
         began = time.perf_counter()
         totals: dict[str, float] = {}
-        title = f"epoch {epoch + 1}/{self.epochs}"
+        epoch = len(rows)
+        title = f"epoch {epoch + 1}/{self.epochs}{time_left(rows, self.epochs)}"
         with closing(self.ahead(loader)) as batches:
             bar = tqdm(batches, title, len(loader), disable=None, leave=False)
             for step, batch in enumerate(bar):
@@ -336,11 +345,3 @@ class Trainer:
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"checkpoint {path} is of another model: {reason}") from error
-
-
-def _fabric(device: str, devices: int, precision: str) -> Fabric:
-    try:
-        # The names are the user's; Fabric says which are wrong.
-        return Fabric(accelerator=device, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except (ImportError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"device {device!r} x {devices}, {precision}: {error}") from error

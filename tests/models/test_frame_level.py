@@ -23,6 +23,7 @@ from gnnreloc.models.frame_level import (
     FrameLevel,
     all_segments,
     diagonal_scores,
+    standing_out,
     warped_scores,
 )
 
@@ -36,6 +37,31 @@ def planted(query: Tensor, before: int, after: int, step: float = 0.5) -> Featur
 
 def noise(rows: int, channels: int = 16) -> Tensor:
     return torch.randn(rows, channels, generator=torch.Generator().manual_seed(4))
+
+
+@given(st.integers(1, 12), st.integers(0, 999), st.sampled_from([0.1, 0.25, 1.0]))
+def test_standing_out_against_slices(rows: int, seed: int, share: float) -> None:
+    values = torch.randn(rows, generator=torch.Generator().manual_seed(seed))
+    segments = all_segments(rows, 1, rows)
+    wanted = []
+    for start, end in segments.tolist():
+        width = max(1, round((end - start) * share))
+        around = torch.cat([values[max(0, start - width) : start], values[end : end + width]])
+        inside = float(values[start:end].mean())
+        wanted.append(inside - float(around.mean()) if len(around) else 0.0)
+    found = standing_out(values, segments, share)
+    assert torch.allclose(found, torch.tensor(wanted), atol=1e-5)
+
+
+def test_contrast_prefers_the_whole_of_a_moment() -> None:
+    # All rows of the moment are alike: every part of it aligns as well as the whole.
+    still = torch.eye(16)[:1]
+    reference = planted(still.repeat(20, 1), 30, 30)
+    query = Features(still.repeat(14, 1), step=0.5)
+    found = FrameLevel(contrast=0.5).localize(query, reference)
+    assert found.segments[0].tolist() == [15.0, 25.0]
+    plain = FrameLevel().localize(query, reference)
+    assert plain.scores[0] <= 1 + 1e-6 < found.scores[0]
 
 
 @pytest.mark.parametrize("alignment", ["diagonal", "dtw"])
@@ -191,6 +217,7 @@ def test_clips_of_two_widths() -> None:
         ({"shortest": 3.0}, "shortest 3.0 and longest 2.0"),
         ({"longest": math.inf}, "longest inf"),
         ({"longest": math.nan}, "longest nan"),
+        ({"contrast": -0.5}, "contrast: wanted a number from 0, got -0.5"),
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:

@@ -1,0 +1,217 @@
+"""From a query clip and a video to ranked moments in seconds: ``gnnreloc.load``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from gnnreloc.data.features import Features
+from gnnreloc.errors import InputError
+from gnnreloc.models import EncodedReference, FrameLevel, Relocalizer
+from gnnreloc.models.saved_model import SavedModel, load_model
+from gnnreloc.proposals import geometric_lengths, nms_1d, window_proposals
+from gnnreloc.proposals.unusual_rows import unusual_proposals
+from gnnreloc.search.feature_cache import FeatureCache
+from gnnreloc.video import Backbone, VideoClip, create_backbone
+
+Source = VideoClip | Path | str | Features
+Proposals = Literal["windows", "tag"]
+
+#: Lengths in seconds of the windows that are candidates where a model says nothing about them.
+SHORTEST, LONGEST, LENGTHS = 1.0, 60.0, 12
+WINDOW_OVERLAP = 0.75
+#: How much a segment must stand out from its surroundings where nothing is trained: on validation
+#: classes of bandai and on rendered videos better than 0, .25 and 1.
+CONTRAST = 0.5
+#: Moments with a higher tIoU are one moment: only the better one is told.
+MAX_OVERLAP = 0.5
+
+
+@dataclass(frozen=True)
+class FoundMoment:
+    """A moment of a video.
+
+    Attributes:
+        video: as it was given.
+        start: seconds.
+        end: seconds.
+        score: higher is better; comparable among the answers to one query alone.
+    """
+
+    video: str
+    start: float
+    end: float
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedVideo:
+    """A video that was made ready for any number of queries.
+
+    Attributes:
+        name: as it was given.
+        start: seconds at which it starts in its file; 0 unless it is a clip.
+        features: its feature rows, as they were extracted.
+        encoded: what the system made of them.
+    """
+
+    name: str
+    start: float
+    features: Features
+    encoded: EncodedReference
+
+
+class Engine:
+    """Finds in videos what a query clip shows.
+
+    Args:
+        model: a trained model; by default :class:`~gnnreloc.models.FrameLevel`, which aligns the
+            query with every segment of the video by the cosines of their features, without any
+            training. Features are then centred by the mean of the video, which is what all its
+            moments have in common.
+        backbone: what makes the features, or its name; by default that of the model.
+        step: seconds from one feature row to the next; by default that of the model.
+        decoder: what decodes, see :func:`gnnreloc.video.decode.decode`.
+        cache: folder in which features of whole videos are kept between calls; ``None`` for none.
+        proposals: candidates of a trained model: ``windows``, by default those of its training, or
+            ``tag`` (:func:`gnnreloc.proposals.unusual_rows.unusual_proposals`).
+        progress: called with the seconds of a video whose features are done.
+
+    Raises:
+        InputError: if the backbone cannot be used, or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        model: SavedModel | None = None,
+        *,
+        backbone: Backbone | str | None = None,
+        step: float | None = None,
+        decoder: str = "pyav",
+        cache: Path | str | None = None,
+        proposals: Proposals = "windows",
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        if proposals not in get_args(Proposals):
+            known = ", ".join(get_args(Proposals))
+            raise InputError(f"proposals must be one of {known}, got {proposals!r}")
+        self.model = model
+        self.system: Relocalizer = FrameLevel(contrast=CONTRAST) if model is None else model.model
+        self.proposals: Proposals = proposals
+        trained = {} if model is None else model.features
+        if not isinstance(backbone, Backbone):
+            name = trained.get("backbone") if backbone is None else backbone
+            step = trained.get("step") if step is None else step
+            options: dict[str, Any] = {} if name is None else {"name": name}
+            backbone = create_backbone(step=step, **options)
+        self.cache = FeatureCache(backbone, folder=cache, decoder=decoder, progress=progress)
+
+    def encode(self, video: Source) -> EncodedVideo:
+        """Make a video ready: its features, and what the system can compute of it alone.
+
+        Args:
+            video: a file, a clip such as ``a.mp4#t=60,120``, or features.
+
+        Raises:
+            InputError: if the file is no readable video, or the features do not fit the model.
+        """
+        features = self._features(video)
+        name, start = ("", 0.0) if isinstance(video, Features) else _place(video)
+        if self.model is None:
+            system_input, proposals = _centred(features, features), None
+        else:
+            system_input = self.model.prepare(features, name)
+            proposals = self._propose(features)
+        return EncodedVideo(name, start, features, self.system.encode(system_input, proposals))
+
+    def encode_query(self, query: Source) -> Features:
+        """The features of a query clip, to ask them of several videos.
+
+        Raises:
+            InputError: if the file is no readable video.
+        """
+        return self._features(query)
+
+    def localize(
+        self, query: Source, video: EncodedVideo | Source, *, top: int = 5
+    ) -> list[FoundMoment]:
+        """Rank the moments of a video.
+
+        Args:
+            query: the clip, as a file, a part of one such as ``q.mp4#t=3,7.5``, or features.
+            video: the video, best as :meth:`encode` gave it.
+            top: number of moments at most. No two of them overlap by more than a tIoU of 0.5.
+
+        Raises:
+            InputError: as :meth:`encode`, of either; or if ``top`` is below 1.
+        """
+        if top < 1:
+            raise InputError(f"top: at least 1 moment must be asked for, got {top}")
+        if not isinstance(video, EncodedVideo):
+            video = self.encode(video)
+        clip = self._features(query)
+        if self.model is None:
+            clip = _centred(clip, video.features)
+        else:
+            clip = self.model.prepare(clip, _place(query)[0])
+        moments = video.encoded.localize(clip)
+        kept = nms_1d(moments.segments, moments.scores, MAX_OVERLAP, max_keep=top)
+        segments = moments.segments[kept] + video.start
+        return [
+            FoundMoment(video.name, round(start, 3), round(end, 3), round(score, 6))
+            for (start, end), score in zip(
+                segments.tolist(), moments.scores[kept].tolist(), strict=True
+            )
+        ]
+
+    def _features(self, source: Source) -> Features:
+        return source if isinstance(source, Features) else self.cache[VideoClip.of(source)]
+
+    def _propose(self, features: Features) -> torch.Tensor:
+        assert self.model is not None
+        if self.proposals == "tag":
+            return unusual_proposals(features)
+        if self.model.windows:
+            return self.model.propose(features)
+        lengths = geometric_lengths(SHORTEST, LONGEST, LENGTHS)
+        return window_proposals(features.duration, lengths=lengths, overlap=WINDOW_OVERLAP)
+
+
+def load(checkpoint: Path | str | None = None, **options: Any) -> Engine:
+    """An engine that is ready to be asked.
+
+    Args:
+        checkpoint: what ``gnnreloc train`` left, folder or file; ``None`` for the training-free
+            system.
+        **options: of :class:`Engine`.
+
+    Raises:
+        InputError: if the checkpoint or an option cannot be used.
+
+    Example:
+        .. code-block:: python
+
+            reloc = gnnreloc.load()
+            video = reloc.encode("match.mp4")
+            for moment in reloc.localize("goal.mp4#t=3,7.5", video):
+                print(moment.start, moment.end, moment.score)
+    """
+    return Engine(None if checkpoint is None else load_model(checkpoint), **options)
+
+
+def _place(source: Source) -> tuple[str, float]:
+    if isinstance(source, Features):
+        return "?", 0.0
+    clip = VideoClip.of(source)
+    return str(clip), clip.start
+
+
+def _centred(features: Features, video: Features) -> Features:
+    """Features less the mean row of a video."""
+    if features.num_channels != video.num_channels:
+        return features  # the system says it
+    return Features(features.values - video.values.mean(dim=0), features.step, features.offset)

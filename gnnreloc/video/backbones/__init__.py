@@ -1,0 +1,82 @@
+"""The backbones by name: what turns the frames of a video into feature rows."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from gnnreloc.errors import InputError
+from gnnreloc.video.backbones.backbone import Backbone
+from gnnreloc.video.backbones.c3d import C3D
+from gnnreloc.video.backbones.efficientnet_lite0 import EfficientNetLite0
+from gnnreloc.video.backbones.videomae import VideoMAE
+from gnnreloc.video.backbones.vjepa2 import VJEPA2
+
+__all__ = [
+    "BACKBONES",
+    "C3D",
+    "DEFAULT_BACKBONE",
+    "VJEPA2",
+    "Backbone",
+    "EfficientNetLite0",
+    "VideoMAE",
+    "create_backbone",
+]
+
+#: Name of each backbone to what builds it.
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "efficientnet_lite0": EfficientNetLite0,
+    "videomae": VideoMAE,
+    "vjepa2": VJEPA2,
+    "c3d": C3D,
+}
+
+DEFAULT_BACKBONE = "efficientnet_lite0"
+
+
+def create_backbone(
+    name: str = DEFAULT_BACKBONE, *, step: float | None = None, **options: Any
+) -> Backbone:
+    """Build a backbone.
+
+    Args:
+        name: One of :data:`BACKBONES`, or ``module:Class`` for one of your own.
+        step: Seconds from one feature row to the next; by default as the backbone has it.
+        **options: Arguments of its class.
+
+    Raises:
+        InputError: If there is no such backbone, an option or the step does not fit, or something
+            that it needs is missing.
+
+    Example:
+        >>> create_backbone("resnet")
+        Traceback (most recent call last):
+        gnnreloc.errors.InputError: unknown backbone 'resnet'; known are: efficientnet_lite0...
+    """
+    build = BACKBONES.get(name) or _own(name)
+    try:
+        backbone = build(**options)
+    except InputError:
+        raise
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"backbone {name!r}: {error}") from error
+    if not isinstance(backbone, Backbone):
+        raise InputError(f"backbone {name!r}: found {backbone!r}, wanted a subclass of Backbone")
+    if step is not None:
+        backbone.set_step(step)
+    return backbone
+
+
+def _own(name: str) -> Callable[..., Backbone]:
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        known = ", ".join(BACKBONES)
+        raise InputError(
+            f"unknown backbone {name!r}; known are: {known}, and module:Class for one of your own"
+        )
+    try:
+        build: Callable[..., Backbone] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"backbone {name!r}: cannot be imported: {error}") from error
+    return build

