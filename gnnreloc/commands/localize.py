@@ -106,14 +106,11 @@ def default_cache() -> Path:
 @contextmanager
 def told_warnings() -> Iterator[None]:
     """Tell warnings in one line on standard error, as errors are told."""
-
-    def tell(message: Warning | str, *rest: Any) -> None:
-        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
-
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warnings.showwarning = tell
         yield
+    for warning in caught:
+        print(f"warning: {' '.join(str(warning.message).split())}", file=sys.stderr)
 
 
 class Progress:

@@ -29,10 +29,10 @@ class FrameLevel(Relocalizer):
     segments on the row grid are scored, from ``shortest`` to ``longest`` times the query's length;
     of those that overlap (tIoU above 0.7) the best is kept. It looks at no proposal.
 
-    With a ``contrast`` above 0 a segment must also stand out from what surrounds it. The best cosine
-    :math:`r_j = \max_t S_{tj}` of each row says how well it shows anything of the query; added to
-    the score is the contrast times the mean of :math:`r` inside the segment less its mean over a
-    quarter of the segment's length on both sides. This is ours, for answers about one video.
+    With a ``contrast`` above 0 a segment must also stand out from what surrounds it. Let
+    :math:`r_j = \max_t S_{tj}` be how well a row shows anything of the query: the contrast times
+    the mean of :math:`r` in the segment, less its mean over a quarter of the segment's length on
+    both sides, is added to the score. This is ours.
 
     A long reference is first averaged over groups of :math:`\lceil n / \text{max\_rows} \rceil`
     rows, so that time and memory are bounded (at most ``max_rows``\ :sup:`2` / 2 segments) and
