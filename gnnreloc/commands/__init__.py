@@ -7,11 +7,13 @@ nothing that takes long but inside functions.
 
 from types import ModuleType
 
-from gnnreloc.commands import check, features, localize, train
+from gnnreloc.commands import check, features, index, localize, search, train
 
 #: Name of each command to its module, in the order of the help.
 COMMANDS: dict[str, ModuleType] = {
     "localize": localize,
+    "index": index,
+    "search": search,
     "features": features,
     "train": train,
     "check": check,

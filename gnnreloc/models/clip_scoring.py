@@ -16,7 +16,6 @@ from gnnreloc.data.features import Features, bracketing_rows, resample, widen
 from gnnreloc.models.pair_network import log_ratios
 from gnnreloc.nn import ComparisonConvolution
 from gnnreloc.nn.edge_readout import CELLS, EdgeReadout
-from gnnreloc.nn.projected_cosine import inverse_length
 
 if TYPE_CHECKING:
     from gnnreloc.models.graph_relocalizer import GraphRelocalizer
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
 #: Clips that are scored together: their tensors stay in the cache of a core.
 CLIPS = 64
 #: Clips that are encoded together.
-ENCODED = 256
+ENCODED = 64
+#: Feature rows that are squared together.
+ROWS = 4096
 
 
 class RawTimesteps(NamedTuple):
@@ -110,51 +111,46 @@ class ClipScorer:
             segments: the clips, ``[m, 2]`` in seconds.
             context: share of its length by which each is widened at both ends, to be seen.
         """
-        model, device = self.model, self._own.device
-        seen = widen(segments, context)
+        rows, below, above, weight = self._places(features, widen(segments, context))
+        # A linear layer of a point between two rows is the point between what it makes of these.
+        linear, rest = self.model.projection_parts()
+        projected = rows if linear is None else linear(rows)
         parts = [
-            self._encode(resample(features, some, model.timesteps, model.resampling).to(device))
-            for some in seen.split(ENCODED)
+            self._encode(rest(torch.lerp(projected[b], projected[a], w.unsqueeze(-1))))
+            for b, a, w in zip(*(t.split(ENCODED) for t in (below, above, weight)), strict=True)
         ]
         nodes, own, keys = (torch.cat([part[i] for part in parts]) for i in range(3))
         length = (segments[:, 1] - segments[:, 0]).double()
         heads = raw = None
-        if self._readout is not None:
+        if self.model.raw_cosines is not None:
             heads = torch.cat([part[3] for part in parts])
-            raw = self._raw(features, seen)
+            inverse = _inverse_length(rows, below, above, weight, self.model.raw_cosines.eps)
+            raw = RawTimesteps(rows, below, above, weight, inverse)
         return EncodedClips(nodes, own, keys, heads, raw, length)
+
+    def _places(self, features: Features, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Rows, and where between them the timesteps lie, as in :class:`RawTimesteps`."""
+        model, timesteps, device = self.model, self.model.timesteps, self._own.device
+        if model.resampling == "linear":
+            shares = (torch.arange(timesteps, dtype=torch.float64) + 0.5) / timesteps
+            start, end = seen.double().split(1, dim=1)
+            places = bracketing_rows(features, start + shares * (end - start))
+            below, above, weight = (place.to(device) for place in places)
+            return features.values.to(self._own), below, above, weight.to(self._own)
+        clips = resample(features, seen, timesteps, model.resampling).to(self._own)
+        own = torch.arange(len(seen) * timesteps, device=device).view(len(seen), timesteps)
+        return clips.flatten(0, 1), own, own, torch.zeros_like(own, dtype=clips.dtype)
 
     def _encode(self, clips: Tensor) -> tuple[Tensor, ...]:
         model = self.model
         assert model.adjacency is not None
-        encoded = model.encode_timesteps(clips.to(self._own.dtype))
+        encoded = model.encoder(clips)
         nodes = torch.cat([encoded, encoded @ self._sent.t()], dim=-1)
         own = torch.nn.functional.linear(encoded, self._own, self._layer.hidden.bias)
         keys = model.adjacency.directions(encoded)
         if model.cosines is None:
             return nodes, own, keys
         return nodes, own, keys, model.cosines.directions(encoded)
-
-    def _raw(self, features: Features, seen: Tensor) -> RawTimesteps:
-        model = self.model
-        assert model.raw_cosines is not None
-        values = features.values.to(self._own)
-        count, timesteps = len(seen), model.timesteps
-        if model.resampling == "linear":
-            shares = (torch.arange(timesteps, dtype=torch.float64) + 0.5) / timesteps
-            start, end = seen.double().split(1, dim=1)
-            places = bracketing_rows(features, start + shares * (end - start))
-            below, above, weight = (place.to(values.device) for place in places)
-            weight = weight.to(values)
-        else:
-            values = resample(features, seen, timesteps, model.resampling).to(values).flatten(0, 1)
-            below = above = torch.arange(count * timesteps, device=values.device).view(count, -1)
-            weight = torch.zeros_like(below, dtype=values.dtype)
-        inverse = [
-            inverse_length(torch.lerp(values[b], values[a], w.unsqueeze(-1)), model.raw_cosines.eps)
-            for b, a, w in zip(*(t.split(ENCODED) for t in (below, above, weight)), strict=True)
-        ]
-        return RawTimesteps(values, below, above, weight, torch.cat(inverse).squeeze(-1))
 
     @torch.no_grad()
     def score(self, query: EncodedClips, clips: EncodedClips) -> tuple[Tensor, Tensor]:
@@ -237,6 +233,27 @@ class ClipScorer:
         torch.mul(cosine, clips.raw.inverse.unsqueeze(-1), out=edges[..., -1])
         read: Tensor = self._readout(edges.permute(0, 3, 1, 2))
         return read
+
+
+def _inverse_length(
+    rows: Tensor, below: Tensor, above: Tensor, weight: Tensor, shortest: float
+) -> Tensor:
+    """One over the length of points between rows, 0 where it is not above a shortest one.
+
+    From the products of neighbouring rows, in double precision: the points themselves, many times
+    as many as there are rows, are never made.
+    """
+    parts = rows.split(ROWS)
+    square = torch.cat([part.double().square().sum(dim=1) for part in parts])
+    pairs = zip(rows[:-1].split(ROWS), rows[1:].split(ROWS), strict=True)
+    following = torch.cat(
+        [*((one.double() * next_one.double()).sum(dim=1) for one, next_one in pairs), square[-1:]]
+    )
+    w = weight.double()
+    product = torch.where(above == below, square[below], following[below])
+    length = (1 - w).square() * square[below] + w.square() * square[above]
+    length = (length + 2 * w * (1 - w) * product).clamp(min=0).sqrt()
+    return torch.where(length > shortest, length, torch.inf).reciprocal().to(rows)
 
 
 def _part(clips: EncodedClips, which: slice) -> EncodedClips:

@@ -323,12 +323,17 @@ class GraphRelocalizer(PairNetwork):
         x = batch.x.to(self.score_head.out.weight.dtype)
         x = x.view(-1, 2, self.timesteps, x.size(-1))
         query, proposal = x.unbind(dim=1)
-        return (query, proposal), encode_pairs(x, batch.pair, self.encode_timesteps)
+        return (query, proposal), encode_pairs(x, batch.pair, self._encode)
 
-    def encode_timesteps(self, clips: Tensor) -> Tensor:
-        """Nodes ``[n, T, d]`` of clips ``[n, T, C]``."""
+    def _encode(self, clips: Tensor) -> Tensor:
         encoded: Tensor = self.encoder(self.projection(clips))
         return encoded
+
+    def projection_parts(self) -> tuple[torch.nn.Module | None, torch.nn.Module]:
+        """The linear layer in front of the encoder, if there is one, and what lies between them."""
+        if isinstance(self.projection, torch.nn.Sequential):
+            return self.projection[0], self.projection[1:]
+        return None, self.projection
 
     def _edge_maps(self, raw: Pair, encoded: Pair) -> Tensor:
         """Cosines between the timesteps of query and proposal, encoded and raw."""

@@ -15,7 +15,7 @@ import torch
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = (
     *("adjacency", "adjacency_cases", "common", "loader", "matrix_work", "memory", "plot"),
-    *("record", "training_step"),
+    *("record", "search", "training_step"),
 )
 NODE_NAMES = (
     *("node_classification", "node_classifiers", "node_label_propagation", "node_splits"),

@@ -117,7 +117,7 @@ def test_commit_tells_a_changed_tree(record: ModuleType, tmp_path: Path) -> None
     assert record.commit(tmp_path) == f"{head}+dirty"
 
 
-@pytest.mark.parametrize("script", ["adjacency", "training_step", "loader"])
+@pytest.mark.parametrize("script", ["adjacency", "training_step", "loader", "search"])
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -125,7 +125,7 @@ def test_commit_tells_a_changed_tree(record: ModuleType, tmp_path: Path) -> None
         (("--seed", -1), "--seed must be from 0 to 4294967295, got -1"),
         (("--out", "results.csv"), "--out must end in .json, got results.csv"),
         (("--device", "tpu"), "--device must be cpu or cuda, got 'tpu'"),
-        (("--seconds", "fast", "--workers", "many"), "argument --"),
+        (("--seconds", "fast", "--workers", "many", "--proposals", "few"), "argument --"),
         (("--quik",), "unrecognized arguments: --quik"),
     ],
 )
@@ -151,6 +151,7 @@ def test_bad_options_of_one_script(
         ("adjacency", ("--plot", missing), f"{missing}: No such file or directory"),
         ("training_step", ("--workers", 2, -1), "--workers must be at least 0, got -1"),
         ("loader", ("--workers", -3), "--workers must be at least 0, got -3"),
+        ("search", ("--proposals", 5, 0), "--proposals must be at least 1, got 0"),
     ):
         assert call(script, *arguments) == 2
         assert capsys.readouterr().err == f"error: {complaint}\n"

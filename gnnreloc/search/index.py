@@ -1,0 +1,263 @@
+"""An index of a library of videos: made, continued after an interruption, kept up to date."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gnnreloc.data import DirectoryFeatureStore
+from gnnreloc.errors import InputError
+from gnnreloc.models.saved_model import SavedModel
+from gnnreloc.search import index_settings
+from gnnreloc.search.index_settings import IndexSettings, WantedFeatures, read_settings
+from gnnreloc.search.index_tables import IndexTables, StoredVideo
+from gnnreloc.search.proposal_embedding import ProposalEmbedding, fit_embedding, read_embedding
+from gnnreloc.video import Backbone, Outcome
+from gnnreloc.video.folder_extraction import extract_to_store
+from gnnreloc.video.store_lock import lock_store
+from gnnreloc.video.video_files import feature_name, find_videos
+
+FEATURES = "features"
+#: Videos, the first that can be read, from which the vectors of proposals are learned.
+FITTED_ON = 16
+#: Videos after which what was written is joined.
+_TIDY_EVERY = 64
+
+Extract = Callable[[Mapping[str, Path], Path, Backbone], Iterable[Outcome]]
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What became of an index.
+
+    Attributes:
+        outcomes: what became of every video of the library, by name. A video is ``"skipped"`` if
+            its features and its proposals were there.
+        removed: videos that were taken out.
+        videos: number of videos that can be searched.
+        proposals: number of their proposals.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    removed: tuple[str, ...]
+    videos: int
+    proposals: int
+
+
+def update_index(
+    sources: Iterable[Path | str] | Path | str,
+    index: Path | str,
+    backbone: Backbone | str | None = None,
+    *,
+    step: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    model: SavedModel | None = None,
+    decoder: str | None = None,
+    prune: bool = False,
+    remove: Sequence[str] = (),
+    extract: Extract | None = None,
+    on_seconds: Callable[[str, float], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> IndexReport:
+    """Make an index, or bring it up to date: new and changed videos are put in.
+
+    For each video its features are written, then its proposals in one step. What is done is
+    skipped; so whatever ended a run, the same call goes on where it was. A video that cannot be
+    read does not stop the others; what the index holds of it stays.
+
+    Args:
+        sources: folders and files, see :func:`gnnreloc.video.video_files.find_videos`. None are
+            needed where videos are only removed.
+        index: folder to write to; one process at a time.
+        backbone: what makes the features, or its name; by default that of the index, else that of
+            the model.
+        step: seconds from one feature row to the next, likewise.
+        options: arguments of the backbone, for one that is given by its name.
+        model: a trained model whose windows are the proposals of a new index.
+        decoder: what decodes, likewise.
+        prune: take out videos that are not among the sources.
+        remove: names of videos to take out.
+        extract: gives the outcomes of videos, whose features it writes into a folder; by default
+            one after the other.
+        on_seconds: called with the video and the seconds of it that are done.
+        on_outcome: called with the outcome of each video when it is known.
+
+    Raises:
+        InputError: if there are no videos, the backbone cannot be used or makes other features
+            than the index holds, two files have one name, a video to remove is not there, or the
+            folder cannot be written or is being written by another process.
+    """
+    given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    found = find_videos(given) if given or not remove else {}
+    if prune and not given:
+        raise InputError("prune: wanted the library, to know which videos it no longer has")
+    folder = Path(index).expanduser()
+    _check_place(folder)
+    wanted = WantedFeatures(backbone, step, options, decoder, model)
+    new = not (folder / index_settings.FILE_NAME).is_file()
+    chosen: Backbone | None
+    if new and found:
+        settings, chosen = wanted.settings()
+    else:
+        settings = read_settings(folder)
+        chosen = wanted.fitting(settings) if found else None
+    with ExitStack() as locks:
+        locks.enter_context(lock_store(folder))
+        locks.enter_context(lock_store(folder / FEATURES))
+        if new:
+            settings.write(folder)
+        writer = _Writer(folder, settings)
+        writer.check_names(found)
+        gone = writer.to_remove(remove, found if prune else None)
+        for video in gone:
+            writer.remove(video)
+        outcomes = []
+        if chosen is not None:
+            extract = extract or _one_by_one(settings.decoder, on_seconds)
+            made = extract(found, folder / FEATURES, chosen)
+            for outcome in writer.put_all(made):
+                outcomes.append(outcome)
+                if on_outcome is not None:
+                    on_outcome(outcome)
+        return writer.finish(sorted(outcomes, key=lambda outcome: outcome.video), gone)
+
+
+class _Writer:
+    """Puts videos into an index whose lock is held."""
+
+    def __init__(self, folder: Path, settings: IndexSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.store = DirectoryFeatureStore(folder / FEATURES)
+        self.embedding = read_embedding(folder)
+        self.tables: IndexTables | None = None
+        self.known: dict[str, StoredVideo] = {}
+        if self.embedding is not None:
+            self._open(self.embedding)
+
+    def _open(self, embedding: ProposalEmbedding) -> IndexTables:
+        self.embedding = embedding
+        self.tables = IndexTables(self.folder, embedding.width, len(embedding.mean))
+        self.known = self.tables.videos()
+        return self.tables
+
+    def check_names(self, found: Mapping[str, Path]) -> None:
+        """Two files of one name are told apart before one takes the place of the other."""
+        for video, path in found.items():
+            known = self.known.get(video)
+            if known is None or known.path == os.path.abspath(path):
+                continue
+            before = Path(known.path)
+            if before.exists() and not (path.exists() and before.samefile(path)):
+                raise InputError(f"{before} and {path} would both be called {video!r}")
+
+    def to_remove(self, named: Sequence[str], present: Mapping[str, Path] | None) -> list[str]:
+        """Videos to take out: those that are named, and those of the index that are not present."""
+        for video in named:
+            if video not in self.known:
+                raise InputError(f"{self.folder} holds no video {video!r} to remove")
+        vanished = (
+            [] if present is None else [video for video in self.known if video not in present]
+        )
+        return sorted({*named, *vanished})
+
+    def remove(self, video: str) -> None:
+        """Take a video out; its row goes last, so that an interruption can be made up for."""
+        assert self.tables is not None
+        self.tables.remove_proposals(video)
+        (self.folder / FEATURES / f"{feature_name(video)}.safetensors").unlink(missing_ok=True)
+        self.tables.remove_row(video)
+        del self.known[video]
+
+    def put_all(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+        """Put in what was extracted, and say what became of it."""
+        waiting: list[Outcome] = []
+        for number, outcome in enumerate(outcomes, start=1):
+            if self.embedding is not None:
+                yield self._put(outcome)
+            else:
+                waiting.append(outcome)
+                good = [one for one in waiting if one.status != "failed"]
+                if len(good) == FITTED_ON:
+                    yield from self._begin(waiting)
+                    waiting = []
+            if number % _TIDY_EVERY == 0 and self.tables is not None:
+                self.tables.tidy()
+        yield from self._begin(waiting)
+
+    def _begin(self, waiting: Sequence[Outcome]) -> Iterator[Outcome]:
+        """Learn the embedding from the first videos, and put them in."""
+        good = [outcome for outcome in waiting if outcome.status != "failed"]
+        if good and self.embedding is None:
+            # In the order of their names, so that it does not depend on who was ready first.
+            names = sorted(feature_name(outcome.video) for outcome in good)
+            embedding = fit_embedding(self.store[name] for name in names)
+            embedding.write(self.folder)
+            self._open(embedding)
+        for outcome in waiting:
+            yield self._put(outcome)
+
+    def _put(self, outcome: Outcome) -> Outcome:
+        """Write the proposals of a video, unless they are there."""
+        if outcome.status == "failed":
+            return outcome
+        assert self.tables is not None and self.embedding is not None
+        try:
+            outcome.video.encode()
+        except UnicodeEncodeError:
+            reason = f"{outcome.path!r}: its name is no text, wanted UTF-8"
+            return replace(outcome, status="failed", rows=0, step=0.0, reason=reason)
+        features = self.store[feature_name(outcome.video)]
+        proposals = self.settings.propose(features)
+        row = StoredVideo(
+            outcome.video,
+            os.path.abspath(outcome.path),
+            str(features.metadata["sha256"]),
+            features.num_steps,
+            len(proposals),
+        )
+        if self.known.get(outcome.video) == row:
+            return replace(outcome, status="skipped")
+        mean = features.values.mean(dim=0)
+        vectors = self.embedding.embed_proposals(features, mean, proposals)
+        self.tables.put(row, mean, proposals, vectors)
+        self.known[outcome.video] = row
+        return replace(outcome, status="done")
+
+    def finish(self, outcomes: Sequence[Outcome], removed: Sequence[str]) -> IndexReport:
+        """Leave the tables tidy, and count."""
+        proposals = 0
+        if self.tables is not None:
+            if removed or any(outcome.status == "done" for outcome in outcomes):
+                self.tables.tidy()
+            self.tables.build_inverted_file()
+            proposals = self.tables.count_proposals()
+        return IndexReport(tuple(outcomes), tuple(removed), len(self.known), proposals)
+
+
+def _check_place(folder: Path) -> None:
+    """A folder of something else is not written to."""
+    if not folder.is_dir() or (folder / index_settings.FILE_NAME).is_file():
+        return
+    others = [path.name for path in folder.iterdir() if path.name not in (".lock", FEATURES)]
+    if others:
+        raise InputError(f"{folder} is no index, and not empty: it holds {sorted(others)[0]!r}")
+
+
+def _one_by_one(decoder: str, on_seconds: Callable[[str, float], None] | None) -> Extract:
+    """Extracts one video after the other."""
+
+    def extract(videos: Mapping[str, Path], store: Path, backbone: Backbone) -> Iterator[Outcome]:
+        for video, path in videos.items():
+
+            def tell(seconds: float, video: str = video) -> None:
+                if on_seconds is not None:
+                    on_seconds(video, seconds)
+
+            yield extract_to_store(video, path, store, backbone, decoder, tell)
+
+    return extract
