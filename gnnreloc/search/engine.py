@@ -27,8 +27,10 @@ WINDOW_OVERLAP = 0.75
 #: How much a segment must stand out from its surroundings where nothing is trained: on validation
 #: classes of bandai and on rendered videos better than 0, .25 and 1.
 CONTRAST = 0.5
+#: Moments that it gives, of which those that overlap are then left out.
+MOMENTS = 200
 #: Moments with a higher tIoU are one moment: only the better one is told.
-MAX_OVERLAP = 0.5
+MAX_OVERLAP = 0.3
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ class Engine:
             known = ", ".join(get_args(Proposals))
             raise InputError(f"proposals must be one of {known}, got {proposals!r}")
         self.model = model
-        self.system: Relocalizer = FrameLevel(contrast=CONTRAST) if model is None else model.model
+        self.system: Relocalizer = (
+            FrameLevel(contrast=CONTRAST, max_moments=MOMENTS) if model is None else model.model
+        )
         self.proposals: Proposals = proposals
         trained = {} if model is None else model.features
         if not isinstance(backbone, Backbone):
@@ -144,7 +148,7 @@ class Engine:
         Args:
             query: the clip, as a file, a part of one such as ``q.mp4#t=3,7.5``, or features.
             video: the video, best as :meth:`encode` gave it.
-            top: number of moments at most. No two of them overlap by more than a tIoU of 0.5.
+            top: number of moments at most. No two of them overlap by more than a tIoU of 0.3.
 
         Raises:
             InputError: as :meth:`encode`, of either; or if ``top`` is below 1.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gnnreloc.data import DirectoryFeatureStore
+from gnnreloc.data.feature_files import read_feature_header
 from gnnreloc.errors import InputError
 from gnnreloc.models.saved_model import SavedModel
 from gnnreloc.search import index_settings
@@ -211,19 +212,16 @@ class _Writer:
         except UnicodeEncodeError:
             reason = f"{outcome.path!r}: its name is no text, wanted UTF-8"
             return replace(outcome, status="failed", rows=0, step=0.0, reason=reason)
-        features = self.store[feature_name(outcome.video)]
-        proposals = self.settings.propose(features)
-        row = StoredVideo(
-            outcome.video,
-            os.path.abspath(outcome.path),
-            str(features.metadata["sha256"]),
-            features.num_steps,
-            len(proposals),
-        )
-        if self.known.get(outcome.video) == row:
+        name = feature_name(outcome.video)
+        shape, metadata = read_feature_header(self.folder / FEATURES / f"{name}.safetensors")
+        path, source = os.path.abspath(outcome.path), str(metadata["sha256"])
+        known = self.known.get(outcome.video)
+        if known is not None and known[:4] == (outcome.video, path, source, shape[0]):
             return replace(outcome, status="skipped")
-        mean = features.values.mean(dim=0)
+        features = self.store[name]
+        mean, proposals = features.values.mean(dim=0), self.settings.propose(features)
         vectors = self.embedding.embed_proposals(features, mean, proposals)
+        row = StoredVideo(outcome.video, path, source, features.num_steps, len(proposals))
         self.tables.put(row, mean, proposals, vectors)
         self.known[outcome.video] = row
         return replace(outcome, status="done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import sys
 from pathlib import Path
@@ -76,6 +77,18 @@ def test_json(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "reason": f"{videos / 'bad.mp4'}: is empty, wanted a video",
     }
     assert (good["status"], good["rows"], good["step"], good["reason"]) == ("done", 4, 0.25, None)
+
+
+def test_a_bar_on_a_terminal(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["features", str(videos), "--out", str(tmp_path / "store"), "--json"]) == 0
+    shown = terminal.getvalue()
+    assert "2/2" in shown and "one.mp4 1 s" in shown
 
 
 @pytest.mark.parametrize(
