@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.sampled_set import SampledSet
-from gnnreloc.data.training_set import Negatives, Sampling
+from gnnreloc.data.training_set import Negatives
 from gnnreloc.errors import InputError
 from gnnreloc.models.trainable import TrainableRelocalizer
 from gnnreloc.training.checkpoint import check_identity, load_checkpoint, save_checkpoint
@@ -31,6 +31,8 @@ from gnnreloc.training.optimizers import OptimizerOptions, RoutedOptimizers
 from gnnreloc.training.time_left import time_left
 
 Log = Sequence[Mapping[str, float]]
+#: What ``Trainer`` takes; ``crops`` is a training set of its own.
+TrainerSampling = Literal["lists", "triplets", "crops"]
 Validate = Callable[[TrainableRelocalizer], Mapping[str, float]]
 
 
@@ -71,7 +73,7 @@ class Trainer:
         epochs: int = 10,
         samples: int = 320,
         batch_size: int = 16,
-        sampling: Sampling | Literal["crops"] = "lists",
+        sampling: TrainerSampling = "lists",
         list_length: int = 24,
         negatives: Negatives = "other_class",
         partial: float = 0.5,
@@ -106,7 +108,7 @@ class Trainer:
         self.epochs = epochs
         self.samples = samples
         self.batch_size = batch_size
-        self.sampling: Sampling | Literal["crops"] = sampling
+        self.sampling: TrainerSampling = sampling
         self.list_length = list_length
         self.negatives: Negatives = negatives
         self.partial = partial
