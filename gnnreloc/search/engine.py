@@ -27,6 +27,8 @@ WINDOW_OVERLAP = 0.75
 #: How much a segment must stand out from its surroundings where nothing is trained: on validation
 #: classes of bandai and on rendered videos better than 0, .25 and 1.
 CONTRAST = 0.5
+#: Feature rows above which a video is looked at more coarsely: half an hour at two a second.
+MOST_ROWS = 4096
 #: Moments that it gives, of which those that overlap are then left out.
 MOMENTS = 200
 #: Moments with a higher tIoU are one moment: only the better one is told.
@@ -103,7 +105,9 @@ class Engine:
             raise InputError(f"proposals must be one of {known}, got {proposals!r}")
         self.model = model
         self.system: Relocalizer = (
-            FrameLevel(contrast=CONTRAST, max_moments=MOMENTS) if model is None else model.model
+            FrameLevel(contrast=CONTRAST, max_rows=MOST_ROWS, max_moments=MOMENTS)
+            if model is None
+            else model.model
         )
         self.proposals: Proposals = proposals
         trained = {} if model is None else model.features

@@ -15,7 +15,7 @@ from gnnreloc.errors import InputError
 from gnnreloc.models.saved_model import SavedModel
 from gnnreloc.search import index_settings
 from gnnreloc.search.index_settings import IndexSettings, WantedFeatures, read_settings
-from gnnreloc.search.index_tables import IndexTables, StoredVideo
+from gnnreloc.search.index_tables import IndexTables, StoredVideo, import_lancedb
 from gnnreloc.search.proposal_embedding import ProposalEmbedding, fit_embedding, read_embedding
 from gnnreloc.video import Backbone, Outcome
 from gnnreloc.video.folder_extraction import extract_to_store
@@ -96,6 +96,7 @@ def update_index(
     found = find_videos(given) if given or not remove else {}
     if prune and not given:
         raise InputError("prune: wanted the library, to know which videos it no longer has")
+    import_lancedb()  # before hours of work
     folder = Path(index).expanduser()
     _check_place(folder)
     wanted = WantedFeatures(backbone, step, options, decoder, model)
@@ -116,6 +117,8 @@ def update_index(
         gone = writer.to_remove(remove, found if prune else None)
         for video in gone:
             writer.remove(video)
+        if prune:
+            writer.remove_leftovers(found)
         outcomes = []
         if chosen is not None:
             extract = extract or _one_by_one(settings.decoder, on_seconds)
@@ -159,20 +162,27 @@ class _Writer:
     def to_remove(self, named: Sequence[str], present: Mapping[str, Path] | None) -> list[str]:
         """Videos to take out: those that are named, and those of the index that are not present."""
         for video in named:
-            if video not in self.known:
+            if video not in self.known and not self._features(video).exists():
                 raise InputError(f"{self.folder} holds no video {video!r} to remove")
-        vanished = (
-            [] if present is None else [video for video in self.known if video not in present]
-        )
+        vanished = set() if present is None else self.known.keys() - present.keys()
         return sorted({*named, *vanished})
 
     def remove(self, video: str) -> None:
-        """Take a video out; its row goes last, so that an interruption can be made up for."""
-        assert self.tables is not None
-        self.tables.remove_proposals(video)
-        (self.folder / FEATURES / f"{feature_name(video)}.safetensors").unlink(missing_ok=True)
-        self.tables.remove_row(video)
-        del self.known[video]
+        """Take a video out: a search that found it before still finds its features or no row."""
+        if self.tables is not None:
+            self.tables.remove_proposals(video)
+            self.tables.remove_row(video)
+        self._features(video).unlink(missing_ok=True)
+        self.known.pop(video, None)
+
+    def remove_leftovers(self, present: Mapping[str, Path]) -> None:
+        """Remove features of videos that an interrupted run was putting in, or taking out."""
+        kept = {feature_name(video) for video in (*self.known, *present)}
+        for name in set(self.store) - kept:
+            (self.store.root / f"{name}.safetensors").unlink(missing_ok=True)
+
+    def _features(self, video: str) -> Path:
+        return self.store.root / f"{feature_name(video)}.safetensors"
 
     def put_all(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """Put in what was extracted, and say what became of it."""
@@ -212,13 +222,12 @@ class _Writer:
         except UnicodeEncodeError:
             reason = f"{outcome.path!r}: its name is no text, wanted UTF-8"
             return replace(outcome, status="failed", rows=0, step=0.0, reason=reason)
-        name = feature_name(outcome.video)
-        shape, metadata = read_feature_header(self.folder / FEATURES / f"{name}.safetensors")
+        shape, metadata = read_feature_header(self._features(outcome.video))
         path, source = os.path.abspath(outcome.path), str(metadata["sha256"])
         known = self.known.get(outcome.video)
         if known is not None and known[:4] == (outcome.video, path, source, shape[0]):
             return replace(outcome, status="skipped")
-        features = self.store[name]
+        features = self.store[feature_name(outcome.video)]
         mean, proposals = features.values.mean(dim=0), self.settings.propose(features)
         vectors = self.embedding.embed_proposals(features, mean, proposals)
         row = StoredVideo(outcome.video, path, source, features.num_steps, len(proposals))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from gnnreloc.errors import InputError
 
-#: Proposals up to which all are compared with a query; above, an inverted file is asked.
-EXACT_UP_TO = 100_000
-#: Cells of the inverted file that are looked at, of about 4 sqrt(n).
+#: Proposals up to which all are compared with a query, in about 50 ms; above, an inverted file of
+#: sqrt(n) cells is asked.
+EXACT_UP_TO = 200_000
+#: Cells of it that are looked at.
 PROBES = 40
 #: Versions that are older may be forgotten: no search takes as long.
 _KEPT = timedelta(hours=1)
@@ -75,13 +77,7 @@ class IndexTables:
     """
 
     def __init__(self, folder: Path, width: int | None = None, channels: int | None = None) -> None:
-        try:
-            import lancedb
-        except ImportError as error:
-            raise InputError(
-                "an index needs the extra 'search': pip install 'gnnreloc[search]'"
-            ) from error
-        database: Any = lancedb.connect(folder)
+        database: Any = import_lancedb().connect(folder)
         if width is None or channels is None:
             present = set(database.list_tables().tables)
             if not {"proposals", "videos"} <= present:
@@ -176,15 +172,15 @@ class IndexTables:
         if count <= EXACT_UP_TO:
             return
         found = [index for index in self._proposals.list_indices() if index.columns == ["vector"]]
-        cells = round(4 * count**0.5)
         if found:
             # Later proposals go into the cells of before, which fit until there are many more.
             built = self._proposals.index_stats(found[0].name)
             if built is not None and count <= 2 * built.num_indexed_rows:
                 return
-        self._proposals.create_index(
-            metric="dot", num_partitions=cells, index_type="IVF_FLAT", replace=True
+        how = importlib.import_module("lancedb.index").IvfFlat(
+            distance_type="dot", num_partitions=round(count**0.5)
         )
+        self._proposals.create_index("vector", config=how, replace=True)
 
     def nearest(
         self, vector: Tensor, count: int, lengths: tuple[float, float] | None, *, exact: bool
@@ -212,6 +208,22 @@ class IndexTables:
     def all_proposals(self) -> Any:
         """All rows of the table of proposals, by video and number, as an Arrow table."""
         return self._proposals.to_arrow().sort_by([("video", "ascending"), ("number", "ascending")])
+
+
+def import_lancedb() -> Any:
+    """LanceDB.
+
+    Raises:
+        InputError: if it is not installed.
+    """
+    # It tells of empty cells, which are no harm, on standard error.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+    try:
+        return importlib.import_module("lancedb")
+    except ImportError as error:
+        raise InputError(
+            "an index needs the extra 'search': pip install 'gnnreloc[search]'"
+        ) from error
 
 
 def _arrow() -> Any:

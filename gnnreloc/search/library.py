@@ -36,8 +36,9 @@ class Library:
 
     Args:
         index: folder that ``gnnreloc index`` wrote.
-        model: a trained model, which ranks the candidates; by default they are aligned with the
-            query, as :class:`~gnnreloc.search.Engine` does without a model.
+        model: a trained model, which ranks the candidates; by default the query is aligned with
+            what is near them, as :class:`~gnnreloc.search.Engine` does without a model, but that
+            the query is centred by the mean of several videos: so answers of videos compare.
         backbone: the one the index was made with, if that was none that has a name.
         cache: folder in which features of whole query files are kept; ``None`` for none.
         progress: called with the seconds of a query whose features are done.
@@ -87,7 +88,8 @@ class Library:
 
         Args:
             query: the clip, as a file, a part of one such as ``q.mp4#t=3,7.5``, or features.
-            top: number of moments at most. No two of a video overlap by more than a tIoU of 0.5.
+            top: number of moments at most. Those of a video do not overlap by
+                more than :data:`~gnnreloc.search.engine.MAX_OVERLAP` (tIoU).
             candidates: number of proposals that the second stage looks at.
             exact: compare with the vectors of all proposals, however many there are.
 
@@ -174,7 +176,7 @@ class Library:
     ) -> Any:
         system, model = self.engine.system, self.engine.model
         if model is None:
-            clip = replace(query, values=query.values - mean)
+            clip = replace(query, values=query.values - self.embedding.mean)
             return system.localize(clip, replace(part, values=part.values - mean))
         clip, part = model.prepare(query, "the query"), model.prepare(part, video)
         return system.encode(part, candidates).localize(clip)
