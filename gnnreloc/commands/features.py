@@ -69,10 +69,12 @@ def run(options: argparse.Namespace) -> int:
     sources = [os.path.expanduser(source) for source in options.videos]
     videos = find_videos(sources)
     backbone = create_backbone(
-        options.backbone or DEFAULT_BACKBONE, step=options.step, **_read_options(options.option)
+        options.backbone or DEFAULT_BACKBONE,
+        step=options.step,
+        **read_backbone_options(options.option),
     )
     out = os.path.expanduser(options.out)
-    with _Progress(len(videos)) as progress:
+    with ExtractionProgress(len(videos)) as progress:
         outcomes = extract_folder(
             sources,
             out,
@@ -85,13 +87,13 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(out, backbone.settings, outcomes)
     else:
-        _print_table(out, outcomes)
+        print_outcomes(out, outcomes)
         total = f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed"
         print(f"{total}: {out}")
     return 1 if counts["failed"] else 0
 
 
-def _read_options(given: Sequence[str]) -> dict[str, Any]:
+def read_backbone_options(given: Sequence[str]) -> dict[str, Any]:
     """``NAME=VALUE`` texts as arguments; a value that is JSON is read as such."""
     from gnnreloc.errors import InputError
 
@@ -107,7 +109,7 @@ def _read_options(given: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-class _Progress:
+class ExtractionProgress:
     """A bar on standard error, if that is a terminal."""
 
     def __init__(self, videos: int) -> None:
@@ -115,16 +117,18 @@ class _Progress:
 
         self._bar = tqdm(total=videos, unit="video", disable=None, dynamic_ncols=True)
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> ExtractionProgress:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.close()
 
     def show(self, video: str, seconds: float) -> None:
+        """So many seconds of this video are done."""
         self._bar.set_postfix_str(f"{video} {seconds:.0f} s")
 
     def finish(self, outcome: Outcome) -> None:
+        """One more video is done."""
         self._bar.update()
 
 
@@ -143,7 +147,7 @@ def _print_json(out: str, settings: dict[str, Any], outcomes: Sequence[Outcome])
     print(json.dumps({"store": out, "settings": settings, "videos": videos}, indent=2))
 
 
-def _print_table(out: str, outcomes: Sequence[Outcome]) -> None:
+def print_outcomes(out: str, outcomes: Sequence[Outcome]) -> None:
     """A table of the videos, if they are few, and a line for each with something to remark."""
     from rich.console import Console
     from rich.table import Table

@@ -71,13 +71,15 @@ def run(options: argparse.Namespace) -> int:
     count = len(find_videos(sources)) if sources else 0
     model = None if options.checkpoint is None else load_model(options.checkpoint)
     out = os.path.expanduser(options.out)
-    with features._Progress(count) as progress:
+    with features.ExtractionProgress(count) as progress:
         report = update_index(
             sources,
             out,
             options.backbone,
             step=options.step,
-            options=None if options.option is None else features._read_options(options.option),
+            options=None
+            if options.option is None
+            else features.read_backbone_options(options.option),
             model=model,
             decoder=options.decoder,
             prune=options.prune,
@@ -89,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(out, report)
     else:
-        features._print_table(out, report.outcomes)
+        features.print_outcomes(out, report.outcomes)
         for video in report.removed:
             print(f"removed: {video}")
         total = f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed"
