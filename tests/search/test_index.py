@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -61,6 +62,15 @@ def statuses(report: IndexReport) -> dict[str, str]:
     return {outcome.video: outcome.status for outcome in report.outcomes}
 
 
+class Rounded(list[Any]):
+    """Vectors that are equal to others where they differ by rounding alone, as with two threads."""
+
+    def __eq__(self, other: object) -> bool:
+        return np.shape(self) == np.shape(other) and np.allclose(self, other, atol=1e-4)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def content(index: Path) -> tuple[Any, ...]:
     """All that an index holds, without the paths and times of the videos."""
     tables = IndexTables(index)
@@ -68,7 +78,9 @@ def content(index: Path) -> tuple[Any, ...]:
     rows = {name: video._replace(path="") for name, video in tables.videos().items()}
     means = {name: mean.tolist() for name, (_, mean) in tables.means(list(rows)).items()}
     features = {name: store[name].values.tolist() for name in store}
-    return rows, means, tables.all_proposals().to_pydict(), features, read_settings(index)
+    proposals = tables.all_proposals().to_pydict()
+    proposals["vector"] = Rounded(proposals["vector"])
+    return rows, means, proposals, features, read_settings(index)
 
 
 def test_bad_files_are_listed_and_stop_nothing(videos: Path, tmp_path: Path, backbone: Any) -> None:
@@ -138,7 +150,7 @@ def test_what_is_done_is_skipped_and_what_changed_is_replaced(
     assert rows["b.webm"][2:] == rows["cut.mkv"][2:] != before[0]["b.webm"][2:]
     assert means["text.mp4"] == means["a.mp4"] == before[1]["a.mp4"]
     vectors = IndexTables(index).all_proposals().to_pandas()
-    of = {name: list(map(tuple, some["vector"])) for name, some in vectors.groupby("video")}
+    of = {name: Rounded(some["vector"].tolist()) for name, some in vectors.groupby("video")}
     assert of["b.webm"] == of["cut.mkv"] and of["text.mp4"] == of["a.mp4"]
 
 
