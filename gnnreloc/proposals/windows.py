@@ -108,6 +108,8 @@ def _slide(duration: float, length: float, stride: float) -> Tensor:
             f"lengths: {length} s every {stride} s gives {regular + 1} windows in {duration} s; "
             f"wanted at most {_MOST_WINDOWS}"
         )
+    if regular == 0:
+        rest = 0.0  # the whole video but for rounding
     starts = torch.arange(regular, dtype=torch.float64) * stride
     ends = (starts + length).clamp(max=duration)
     flush = torch.tensor([[rest, duration]], dtype=torch.float64)

@@ -40,6 +40,7 @@ def test_repeated_lengths_count_once_and_short_ones_can_be_dropped() -> None:
     assert window_proposals(2.0, lengths=[6.0], min_length=3.0).shape == (0, 2)
 
 
+@example(0.5000000000000001, [0.5], 0.0)
 @example(0.5, [0.25, 0.25000000000000006], 0.0)
 @example(1.0, [0.25, 0.25000000000000006], 0.0)
 @settings(max_examples=200, deadline=None)
