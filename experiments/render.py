@@ -19,8 +19,8 @@ from gnnreloc.atomic_write import atomic_write
 from gnnreloc.evaluation import THRESHOLDS
 from gnnreloc.plotting import plot_recall_over_tiou, save_figure
 
-#: Of many fixed graphs these are drawn: the simplest, and the best of the published table.
-_DRAWN_GRAPHS = ("khop_n1_k1", "khop_n2_k123")
+#: More fixed graphs than this hide each other: the simplest and the best are drawn then.
+_MOST_GRAPHS = 2
 #: More bands than this hide each other.
 _MOST_BANDS = 6
 
@@ -69,12 +69,14 @@ def _curves(
 ) -> tuple[dict[str, dict[float, float]], dict[str, dict[float, tuple[float, float]]]]:
     """R@1 over tIoU of the systems that a figure has room for, and intervals.
 
-    Of many fixed graphs only two are drawn, and of many curves only two get their band, that of
-    ``highlight`` and of the best other system; the table has them all.
+    Of many fixed graphs only the simplest and the best are drawn, and of many curves only two get
+    their band, that of ``highlight`` and of the best other system; the table has them all.
     """
     found = intervals(table)
     fixed = [name for name in found if name.startswith("khop")]
-    left_out = {*fixed} - {*_DRAWN_GRAPHS} if len(fixed) > len(_DRAWN_GRAPHS) else set()
+    left_out: set[str] = set()
+    if len(fixed) > _MOST_GRAPHS:
+        left_out = {*fixed} - {fixed[0], max(fixed, key=lambda name: found[name]["r1_mean"].mean)}
     curves: dict[str, dict[float, float]] = {}
     bands: dict[str, dict[float, tuple[float, float]]] = {}
     for system, figures in found.items():

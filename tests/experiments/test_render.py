@@ -128,7 +128,7 @@ def test_figure_of_a_whole_table_leaves_room(render, gather):
         for split in (0, 1)
     ]
     curves, bands = render._curves(pd.DataFrame(rows), "dynamic_tuned")
-    assert {name for name in curves if "khop" in name} == {"khop_n1_k1", "khop_n2_k123"}
+    assert {name for name in curves if "khop" in name} == {"khop_n1_k1", "khop_n3_k123"}
     assert len(curves) == len(systems) - 7
     # The highlighted one, and the best but the oracle: here figures rise with the place.
     assert set(bands) == {"dynamic_tuned", "chance"}
