@@ -57,5 +57,5 @@ $(INSTALLED): setup.cfg constraints.txt
 	  $(PYTHON) -m venv $(VENV); \
 	}
 	@echo "Installing gnnreloc and its dependencies into $(VENV) (once; it may take some minutes)"
-	@$(VENV_PYTHON) -m pip install -qq --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e '.[test,video,search]'
+	@$(VENV_PYTHON) -m pip install -qq --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e '.[test,video,search,cluster]'
 	@touch $@

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from gnnreloc.video import Outcome
+    from gnnreloc.video.folder_extraction import Extract
 
 HELP = "extract the features of videos"
 
@@ -28,6 +30,7 @@ EXAMPLES = """\
   gnnreloc features VIDEOS/ --out FEATURES/
   gnnreloc features a.mp4 b.webm --out FEATURES/ --step 0.25 --json
   gnnreloc features VIDEOS/ --out FEATURES/ --backbone c3d --option weights=c3d.pickle
+  gnnreloc features VIDEOS/ --out FEATURES/ --engine ray --workers 8
 """
 
 _LONGEST_TABLE = 50  # videos; of more, only those with something to remark are listed
@@ -56,6 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="option of the backbone; may be given several times",
     )
     parser.add_argument("--decoder", default="pyav", metavar="NAME", help="pyav or torchcodec")
+    add_engine_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -74,12 +78,13 @@ def run(options: argparse.Namespace) -> int:
         **read_backbone_options(options.option),
     )
     out = os.path.expanduser(options.out)
-    with ExtractionProgress(len(videos)) as progress:
+    with standard_output_kept(), ExtractionProgress(len(videos)) as progress:
         outcomes = extract_folder(
             sources,
             out,
             backbone,
             decoder=options.decoder,
+            extract=choose_engine(options),
             on_seconds=progress.show,
             on_outcome=progress.finish,
         )
@@ -107,6 +112,33 @@ def read_backbone_options(given: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             options[name] = value
     return options
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say who extracts."""
+    add = parser.add_argument
+    add("--engine", choices=("local", "ray"), default="local", help="one process, or Ray's workers")
+    add("--workers", type=int, metavar="N", help="of ray (default: one a GPU, else one a CPU)")
+    add("--address", metavar="ADDRESS", help="of a ray cluster (default: this machine alone)")
+
+
+def choose_engine(options: argparse.Namespace) -> Extract | None:
+    """What extracts, by the options; ``None`` for the default."""
+    from gnnreloc.errors import InputError
+
+    if options.engine == "local":
+        for name in ("workers", "address"):
+            if getattr(options, name) is not None:
+                raise InputError(f"--{name} has no meaning without --engine ray")
+        return None
+    from gnnreloc.video.ray_extraction import RayExtraction
+
+    return RayExtraction(options.workers, options.address)
+
+
+def standard_output_kept() -> contextlib.redirect_stdout[TextIO]:
+    """Sends what others print, such as Ray of workers that died, to standard error meanwhile."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 class ExtractionProgress:

@@ -27,6 +27,7 @@ exit status: 0 all is well, 1 some videos failed, 2 bad usage
 EXAMPLES = """\
   gnnreloc index VIDEOS/ --out INDEX/
   gnnreloc index VIDEOS/ MORE/ --out INDEX/ --prune
+  gnnreloc index VIDEOS/ --out INDEX/ --engine ray --address auto
   gnnreloc index --out INDEX/ --remove "day 1/a.mp4"
 """
 
@@ -46,6 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--decoder", metavar="NAME", help="pyav or torchcodec")
     add("--checkpoint", metavar="PATH", help="what gnnreloc train left: windows as it knows them")
+    features.add_engine_options(parser)
     add("--prune", action="store_true", help="take out videos that the library no longer has")
     add(
         "--remove",
@@ -71,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     count = len(find_videos(sources)) if sources else 0
     model = None if options.checkpoint is None else load_model(options.checkpoint)
     out = os.path.expanduser(options.out)
-    with features.ExtractionProgress(count) as progress:
+    with features.standard_output_kept(), features.ExtractionProgress(count) as progress:
         report = update_index(
             sources,
             out,
@@ -84,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
             decoder=options.decoder,
             prune=options.prune,
             remove=options.remove,
+            extract=features.choose_engine(options),
             on_seconds=progress.show,
             on_outcome=progress.finish,
         )

@@ -18,7 +18,7 @@ from gnnreloc.search.index_settings import IndexSettings, WantedFeatures, read_s
 from gnnreloc.search.index_tables import IndexTables, StoredVideo, import_lancedb
 from gnnreloc.search.proposal_embedding import ProposalEmbedding, fit_embedding, read_embedding
 from gnnreloc.video import Backbone, Outcome
-from gnnreloc.video.folder_extraction import extract_to_store
+from gnnreloc.video.folder_extraction import Extract, one_by_one
 from gnnreloc.video.store_lock import lock_store
 from gnnreloc.video.video_files import feature_name, find_videos
 
@@ -27,8 +27,6 @@ FEATURES = "features"
 FITTED_ON = 16
 #: Videos after which what was written is joined.
 _TIDY_EVERY = 64
-
-Extract = Callable[[Mapping[str, Path], Path, Backbone], Iterable[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ def update_index(
         decoder: what decodes, likewise.
         prune: take out videos that are not among the sources.
         remove: names of videos to take out.
-        extract: gives the outcomes of videos, whose features it writes into a folder; by default
-            one after the other.
+        extract: what extracts, such as :class:`gnnreloc.video.ray_extraction.RayExtraction`; by
+            default one video after the other.
         on_seconds: called with the video and the seconds of it that are done.
         on_outcome: called with the outcome of each video when it is known.
 
@@ -121,8 +119,8 @@ def update_index(
             writer.remove_leftovers(found)
         outcomes = []
         if chosen is not None:
-            extract = extract or _one_by_one(settings.decoder, on_seconds)
-            made = extract(found, folder / FEATURES, chosen)
+            extract = extract or one_by_one(on_seconds)
+            made = extract(found, folder / FEATURES, chosen, settings.decoder)
             for outcome in writer.put_all(made):
                 outcomes.append(outcome)
                 if on_outcome is not None:
@@ -253,18 +251,3 @@ def _check_place(folder: Path) -> None:
     others = [path.name for path in folder.iterdir() if path.name not in (".lock", FEATURES)]
     if others:
         raise InputError(f"{folder} is no index, and not empty: it holds {sorted(others)[0]!r}")
-
-
-def _one_by_one(decoder: str, on_seconds: Callable[[str, float], None] | None) -> Extract:
-    """Extracts one video after the other."""
-
-    def extract(videos: Mapping[str, Path], store: Path, backbone: Backbone) -> Iterator[Outcome]:
-        for video, path in videos.items():
-
-            def tell(seconds: float, video: str = video) -> None:
-                if on_seconds is not None:
-                    on_seconds(video, seconds)
-
-            yield extract_to_store(video, path, store, backbone, decoder, tell)
-
-    return extract

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
@@ -15,12 +15,15 @@ from torch import Tensor
 
 from gnnreloc.data.features import Features, widen
 from gnnreloc.errors import InputError
+from gnnreloc.models.frame_level import SURROUNDINGS, FrameLevel
 from gnnreloc.models.saved_model import SavedModel, load_model
 from gnnreloc.proposals import nms_1d
 from gnnreloc.search.engine import MAX_OVERLAP, Engine, FoundMoment, Source
 from gnnreloc.search.index import FEATURES
 from gnnreloc.search.index_settings import read_settings
 from gnnreloc.search.index_tables import Candidate, IndexTables
+from gnnreloc.search.joint_alignment import ScoredSegments, VideoPart, align, distinct
+from gnnreloc.search.places import first_places, neighbourhoods
 from gnnreloc.search.proposal_embedding import read_embedding
 from gnnreloc.video import Backbone
 from gnnreloc.video.video_files import feature_name
@@ -29,6 +32,22 @@ from gnnreloc.video.video_files import feature_name
 SHORTEST_SHARE, LONGEST_SHARE = 0.5, 2.0
 #: Candidates that are looked at more closely.
 CANDIDATES = 200
+#: Proposals that are looked through for so many places: many lie in one place.
+_OF_A_PLACE = 10
+
+
+class _Neighbourhood(NamedTuple):
+    """A part of a video that is looked at more closely.
+
+    Attributes:
+        part: its rows.
+        mean: of all rows of the video, ``[C]``.
+        candidates: proposals in it, ``[m, 2]`` in seconds.
+    """
+
+    part: VideoPart
+    mean: Tensor
+    candidates: Tensor
 
 
 class Library:
@@ -90,7 +109,8 @@ class Library:
             query: the clip, as a file, a part of one such as ``q.mp4#t=3,7.5``, or features.
             top: number of moments at most. Those of a video do not overlap by
                 more than :data:`~gnnreloc.search.engine.MAX_OVERLAP` (tIoU).
-            candidates: number of proposals that the second stage looks at.
+            candidates: number of proposals that the second stage looks at; without a model, of
+                places, each with all proposals in it.
             exact: compare with the vectors of all proposals, however many there are.
 
         Raises:
@@ -101,24 +121,53 @@ class Library:
             if number < 1:
                 raise InputError(f"{name}: at least 1 is needed, got {number}")
         clip = self.engine.encode_query(query)
-        if clip.num_channels != len(self.embedding.mean):
+        return self.rank(clip, self.nearest(clip, candidates, exact=exact), top=top)
+
+    def nearest(self, query: Features, count: int, *, exact: bool = False) -> Sequence[Candidate]:
+        """The first stage alone: proposals whose vectors are most like that of a query.
+
+        Args:
+            query: features of the clip.
+            count: how many, or, without a model, in how many places: what overlaps the
+                neighbourhood of a better one is looked at with it.
+            exact: compare with the vectors of all proposals, however many there are.
+
+        Raises:
+            InputError: if the features do not fit.
+        """
+        if query.num_channels != len(self.embedding.mean):
             raise InputError(
-                f"the query has {clip.num_channels} feature channels, the index "
+                f"the query has {query.num_channels} feature channels, the index "
                 f"{len(self.embedding.mean)}"
             )
         self.tables.refresh()
-        found = self.tables.nearest(
-            self.embedding.embed_query(clip), candidates, self._lengths(clip), exact=exact
-        )
-        by_video: dict[str, list[Candidate]] = defaultdict(list)
-        for candidate in found:
-            by_video[candidate.video].append(candidate)
-        means = self.tables.means(list(by_video)) if by_video else {}
-        moments: list[FoundMoment] = []
-        # A video without a row is being written, or taken out.
-        for video, (rows, mean) in means.items():
-            moments += self._rank(video, rows, mean, by_video[video], clip, top)
-        return sorted(moments, key=lambda found: -found.score)[:top]
+        vector = self.embedding.embed_query(query)
+        lengths = self._lengths(query)
+        if lengths is None:
+            return self.tables.nearest(vector, count, None, exact=exact)
+        found = self.tables.nearest(vector, _OF_A_PLACE * count, lengths, exact=exact)
+        return first_places(found, count, query.duration)
+
+    def rank(
+        self, query: Features, candidates: Sequence[Candidate], *, top: int = 10
+    ) -> list[FoundMoment]:
+        """The second stage alone: the best moments near candidates.
+
+        Args:
+            query: features of the clip.
+            candidates: as :meth:`nearest` gives them.
+            top: as for :meth:`search`.
+
+        Raises:
+            InputError: if features of the index cannot be read, or do not fit the model.
+        """
+        best: list[FoundMoment] = []
+        for scored in self._scored(self._parts(candidates, query), query):
+            if len(best) == top and round(float(scored.scores.max()), 6) <= best[-1].score:
+                continue
+            moments = [*best, *self._moments(scored, top)]
+            best = sorted(moments, key=lambda moment: -moment.score)[:top]
+        return best
 
     def _lengths(self, query: Features) -> tuple[float, float] | None:
         """Proposals to take, by their length in seconds; a model may like any."""
@@ -130,56 +179,80 @@ class Library:
             max(LONGEST_SHARE * query.duration, min(lengths)),
         )
 
-    def _rank(
-        self,
-        video: str,
-        rows: int,
-        mean: Tensor,
-        candidates: Sequence[Candidate],
-        query: Features,
-        top: int,
-    ) -> list[FoundMoment]:
-        """The best moments of a video near its candidates."""
+    def _parts(self, found: Sequence[Candidate], query: Features) -> Iterator[list[_Neighbourhood]]:
+        """The neighbourhoods of candidates, video by video."""
+        by_video: dict[str, list[Candidate]] = defaultdict(list)
+        for candidate in found:
+            by_video[candidate.video].append(candidate)
+        means = self.tables.means(list(by_video)) if by_video else {}
         step = self.settings.step
-        segments = torch.tensor(
-            [(found.start, found.end) for found in candidates], dtype=torch.float64
-        )
-        # Those beyond the end are of another file, whose place this one is taking.
-        segments = segments[segments[:, 1] <= (rows + 1) * step]
-        places, scores = [], []
-        around = self._around(segments, query)
-        for first, last, inside in neighbourhoods(around, rows, step):
-            part = self._rows(video, first, last)
-            if part is None:
-                return []
-            found = self._localize(video, query, part, mean, segments[inside])
-            places.append(found.segments)
-            scores.append(found.scores)
-        if not places:
-            return []
-        times, values = torch.cat(places), torch.cat(scores)
-        kept = nms_1d(times, values, MAX_OVERLAP, max_keep=top)
-        return [
-            FoundMoment(video, round(start, 3), round(end, 3), round(score, 6))
-            for (start, end), score in zip(times[kept].tolist(), values[kept].tolist(), strict=True)
-        ]
+        # A video without a row is being written, or taken out.
+        for video, (rows, mean) in means.items():
+            segments = torch.tensor(
+                [(candidate.start, candidate.end) for candidate in by_video[video]],
+                dtype=torch.float64,
+            )
+            # Those beyond the end are of another file, whose place this one is taking.
+            segments = segments[segments[:, 1] <= (rows + 1) * step]
+            around, margin = self._around(segments, query)
+            parts = []
+            for first, last, inside in neighbourhoods(around, rows, step):
+                features = self._rows(video, first, last)
+                if features is None:
+                    break
+                # At an end of the video nothing is beyond.
+                begins = margin if first else 0
+                ends = features.num_steps - (margin if last < rows else 0)
+                part = VideoPart(video, features, begins, ends)
+                parts.append(_Neighbourhood(part, mean, segments[inside]))
+            else:
+                yield parts
 
-    def _around(self, segments: Tensor, query: Features) -> Tensor:
-        """Candidates with what is looked at around them."""
-        if self.engine.model is None:
-            return segments + torch.tensor([-query.duration, query.duration]).double()
-        # What the model sees around a clip, and by how much it may move a boundary.
-        return widen(segments, 1.0 + getattr(self.engine.system, "context", 0.0))
-
-    def _localize(
-        self, video: str, query: Features, part: Features, mean: Tensor, candidates: Tensor
-    ) -> Any:
+    def _scored(
+        self, videos: Iterable[list[_Neighbourhood]], query: Features
+    ) -> Iterator[ScoredSegments]:
+        """Segments of videos with their scores."""
         system, model = self.engine.system, self.engine.model
         if model is None:
+            assert isinstance(system, FrameLevel)
             clip = replace(query, values=query.values - self.embedding.mean)
-            return system.localize(clip, replace(part, values=part.values - mean))
-        clip, part = model.prepare(query, "the query"), model.prepare(part, video)
-        return system.encode(part, candidates).localize(clip)
+            near = (neighbourhood for parts in videos for neighbourhood in parts)
+            yield from align(system, clip, (_centred(part, mean) for part, mean, _ in near))
+            return
+        clip = model.prepare(query, "the query")
+        for parts in videos:
+            ranked = [
+                system.encode(model.prepare(part.features, part.video), candidates).localize(clip)
+                for part, _, candidates in parts
+            ]
+            if ranked:
+                segments = torch.cat([moments.segments for moments in ranked])
+                scores = torch.cat([moments.scores for moments in ranked])
+                yield ScoredSegments(parts[0].part.video, segments, scores)
+
+    def _moments(self, scored: ScoredSegments, top: int) -> list[FoundMoment]:
+        """The best of them that hardly overlap."""
+        if isinstance(self.engine.system, FrameLevel):
+            scored = distinct(self.engine.system, scored)
+        video, segments, scores = scored
+        kept = nms_1d(segments, scores, MAX_OVERLAP, max_keep=top)
+        return [
+            FoundMoment(video, round(start, 3), round(end, 3), round(score, 6))
+            for (start, end), score in zip(
+                segments[kept].tolist(), scores[kept].tolist(), strict=True
+            )
+        ]
+
+    def _around(self, segments: Tensor, query: Features) -> tuple[Tensor, int]:
+        """Candidates with what is looked at around them, and rows of it that only surround."""
+        system = self.engine.system
+        if not isinstance(system, FrameLevel):
+            # What the model sees around a clip, and by how much it may move a boundary.
+            return widen(segments, 1.0 + getattr(system, "context", 0.0)), 0
+        # A segment is compared with its surroundings.
+        margin = math.ceil(SURROUNDINGS * system.longest * query.duration / self.settings.step) + 1
+        wide = query.duration + margin * self.settings.step
+        return segments + torch.tensor([-wide, wide]).double(), margin
 
     def _rows(self, video: str, first: int, last: int) -> Features | None:
         """Some feature rows of a video, at their place in time."""
@@ -214,34 +287,7 @@ def open_library(
     return Library(index, None if checkpoint is None else load_model(checkpoint), **options)
 
 
-def neighbourhoods(
-    segments: Tensor, rows: int, step: float
-) -> Iterator[tuple[int, int, list[int]]]:
-    """Parts of a video that hold segments; those that meet are joined.
-
-    Args:
-        segments: ``[m, 2]`` in seconds; they may leave the video.
-        rows: number of feature rows of the video.
-        step: seconds from one row to the next.
-
-    Yields:
-        First row and row after the last one of each part, and the numbers of its segments.
-
-    Example:
-        >>> segments = torch.tensor([[6.5, 8.5], [1.5, 4.5], [-0.5, 2.5]])
-        >>> list(neighbourhoods(segments, 9, 1.0))
-        [(0, 5, [2, 1]), (6, 9, [0])]
-    """
-    first = last = 0
-    inside: list[int] = []
-    for place in segments[:, 0].argsort(stable=True).tolist():
-        start, end = (segments[place] / step).tolist()
-        # Rounded, so that 7.2 s are 72 rows of 0.1 s and not a hair more.
-        low, high = max(0, math.floor(round(start, 6))), min(rows, math.ceil(round(end, 6)))
-        if inside and low > last:
-            yield first, last, inside
-            inside = []
-        first, last = (first, max(last, high)) if inside else (low, high)
-        inside.append(place)
-    if inside:
-        yield first, last, inside
+def _centred(part: VideoPart, mean: Tensor) -> VideoPart:
+    """A part less the mean row of its video."""
+    features = part.features
+    return part._replace(features=replace(features, values=features.values - mean))

@@ -19,7 +19,7 @@ from gnnreloc.errors import InputError
 FILE_NAME = "embedding.safetensors"
 #: Bins of a clip, and what is kept of each: of the right moments on rendered videos, as many come
 #: among the best 50 as with all 1280 channels and 8 bins.
-TIMESTEPS, CHANNELS = 4, 32
+TIMESTEPS, CHANNELS = 4, 64
 #: Rows of a video, evenly spread, from which the directions are learned.
 _ROWS = 512
 #: Proposals that are embedded together.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -41,6 +41,22 @@ class Outcome:
     reason: str = ""
 
 
+class Extract(Protocol):
+    """Writes the features of videos into a folder whose lock is held."""
+
+    def __call__(
+        self, videos: Mapping[str, Path], store: Path, backbone: Backbone, decoder: str, /
+    ) -> Iterable[Outcome]:
+        """Outcomes as they come.
+
+        Args:
+            videos: Name and file of each.
+            store: The folder.
+            backbone: What makes the rows.
+            decoder: What decodes.
+        """
+
+
 def extract_folder(
     sources: Iterable[Path | str] | Path | str,
     store: Path | str,
@@ -48,6 +64,7 @@ def extract_folder(
     *,
     step: float | None = None,
     decoder: str = "pyav",
+    extract: Extract | None = None,
     on_seconds: Callable[[str, float], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
@@ -65,6 +82,8 @@ def extract_folder(
         backbone: As for :func:`gnnreloc.video.extract.extract_features`.
         step: As there.
         decoder: As there.
+        extract: What extracts, such as :class:`gnnreloc.video.ray_extraction.RayExtraction`; by
+            default one video after the other.
         on_seconds: Called with the video and the seconds of it that are done.
         on_outcome: Called with the outcome of each video when it is known.
 
@@ -81,19 +100,35 @@ def extract_folder(
         backbone = create_backbone(step=step, **({"name": backbone} if backbone else {}))
     elif step is not None and step != backbone.step:
         raise InputError(f"step: found {step:g}, and a backbone whose step is {backbone.step:g}")
+    extract = extract or one_by_one(on_seconds)
     outcomes = []
     with lock_store(store) as folder:
+        for outcome in extract(videos, folder, backbone, decoder):
+            outcomes.append(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
+    return outcomes
+
+
+def one_by_one(on_seconds: Callable[[str, float], None] | None = None) -> Extract:
+    """Extracts one video after the other.
+
+    Args:
+        on_seconds: Called with the video and the seconds of it that are done.
+    """
+
+    def extract(
+        videos: Mapping[str, Path], store: Path, backbone: Backbone, decoder: str
+    ) -> Iterator[Outcome]:
         for video, path in videos.items():
 
             def tell(seconds: float, video: str = video) -> None:
                 if on_seconds is not None:
                     on_seconds(video, seconds)
 
-            outcome = extract_to_store(video, path, folder, backbone, decoder, tell)
-            outcomes.append(outcome)
-            if on_outcome is not None:
-                on_outcome(outcome)
-    return outcomes
+            yield extract_to_store(video, path, store, backbone, decoder, tell)
+
+    return extract
 
 
 def extract_to_store(

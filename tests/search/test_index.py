@@ -31,6 +31,7 @@ from gnnreloc.search import index as index_module
 from gnnreloc.search.index import IndexReport, update_index
 from gnnreloc.search.index_settings import read_settings
 from gnnreloc.search.index_tables import IndexTables
+from gnnreloc.video.folder_extraction import one_by_one
 from gnnreloc.video.store_lock import lock_store
 
 GOOD = ["a.mp4", "b.webm", "cut.mkv", "day 1/it's.mp4"]
@@ -192,9 +193,8 @@ def test_a_library_that_moved_and_another_one(videos: Path, tmp_path: Path, back
 def test_the_order_of_extraction_is_free(videos: Path, tmp_path: Path, backbone: Any) -> None:
     update_index(videos, tmp_path / "wanted", backbone)
 
-    def backwards(found: Any, store: Path, chosen: Any) -> Iterator[Any]:
-        extract = index_module._one_by_one("pyav", None)
-        yield from reversed(list(extract(found, store, chosen)))
+    def backwards(found: Any, store: Path, chosen: Any, decoder: str) -> Iterator[Any]:
+        yield from reversed(list(one_by_one()(found, store, chosen, decoder)))
 
     report = update_index(videos, tmp_path / "index", backbone, extract=backwards)
     assert [outcome.video for outcome in report.outcomes] == sorted([*GOOD, *BAD])

@@ -65,6 +65,7 @@ def create_backbone(
         raise InputError(f"backbone {name!r}: found {backbone!r}, wanted a subclass of Backbone")
     if step is not None:
         backbone.set_step(step)
+    backbone.made_of = {"name": name, "step": step, **options}
     return backbone
 
 

@@ -35,6 +35,8 @@ class Backbone(ABC):
         stride: Frames from one row to the next.
         weights: What the rows depend on besides the name: a file, a checksum, options.
         device: Where it computes.
+        made_of: Arguments of :func:`~gnnreloc.video.create_backbone` that make its like elsewhere,
+            where it came from there.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Backbone(ABC):
     stride: int = 1
     weights: str = ""
     device: torch.device = torch.device("cpu")
+    made_of: dict[str, Any] | None = None
 
     @abstractmethod
     def encode(self, clips: Tensor) -> Tensor:
