@@ -58,6 +58,7 @@ def neighbourhoods(
         First row and row after the last one of each part, and the numbers of its segments.
 
     Example:
+        >>> import torch
         >>> segments = torch.tensor([[6.5, 8.5], [1.5, 4.5], [-0.5, 2.5]])
         >>> list(neighbourhoods(segments, 9, 1.0))
         [(0, 5, [2, 1]), (6, 9, [0])]
