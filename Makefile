@@ -35,8 +35,9 @@ lint: $(INSTALLED)  ## style and format
 types: $(INSTALLED)  ## mypy --strict on gnnreloc/
 	$(VENV_PYTHON) -m mypy
 
+# A process for each core, with one thread each.
 fast: $(INSTALLED)  ## doctests and the tests that take seconds
-	$(VENV_PYTHON) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile
 
 # pytest ends with 5 when no test is marked slow.
 slow: $(INSTALLED)  ## the tests that take longer

@@ -130,15 +130,15 @@ def print_results(results: Sequence[Mapping[str, Any]], console: Console) -> Non
     for name in ("proposals", "system", "case", "s", "IQR", "peak MB"):
         times.add_column(name, justify="left" if name in ("system", "case") else "right")
     recall = Table(title="the best moment found", title_justify="left", box=None)
-    for name in ("proposals", "system", "case", "candidates", "recall@1", "same", "s"):
+    for name in ("proposals", "system", "case", "candidates", "recall@1", "same", "right", "s"):
         recall.add_column(name, justify="left" if name in ("system", "case") else "right")
     for result in results:
         setting, seconds, memory = result["setting"], result["seconds"], result["memory"]
         system, figures = str(setting.get("system", "")), result["figures"]
-        if "recall" in figures:
+        if "queries" in figures:
             recall.add_row(
                 *(str(setting["proposals"]), system, result["case"], str(setting["candidates"])),
-                *(f"{figures['recall']:.3f}", f"{figures['same']:.3f}"),
+                *(f"{figures[k]:.3f}" if k in figures else "" for k in ("recall", "same", "right")),
                 f"{seconds['median']:.3f}",
             )
         else:
@@ -174,7 +174,7 @@ def measure(options: Any, device: torch.device) -> list[dict[str, Any]]:
             for chosen, asked in ((options.recall, None), (options.model_recall, model)):
                 library = Library(folder, asked, backbone=videos.backbone)
                 if quick or size in chosen:
-                    results += two_stages(library, compared, numbers)
+                    results += two_stages(library, compared, numbers, videos.is_right)
             if proposals > EXACT_UP_TO:
                 library = Library(folder, backbone=videos.backbone)
                 results += approximate(library, compared, CANDIDATES)

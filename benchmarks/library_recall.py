@@ -19,10 +19,11 @@ ALL = 10**7
 OVERLAP = 0.5
 
 Answer = Callable[[Features], list[FoundMoment]]
+IsRight = Callable[[int, str, float, float], bool]
 
 
 def two_stages(
-    library: Library, queries: Sequence[Features], numbers: Sequence[int]
+    library: Library, queries: Sequence[Features], numbers: Sequence[int], is_right: IsRight
 ) -> list[dict[str, Any]]:
     """The best moment near so many candidates, against the best of all.
 
@@ -30,21 +31,25 @@ def two_stages(
         library: the library, with or without a model.
         queries: what is asked.
         numbers: of candidates.
+        is_right: whether a moment shows what the query of this number does.
 
     Returns:
         A result for scoring all, ``exact``, and one for each number: ``recall`` is the share of
         queries whose best moment is in the same video, with a tIoU of 0.5 at least; ``same`` of
-        those whose best moment is the same one.
+        those whose best moment is the same one; ``right`` of those whose best moment shows the
+        action that is asked for, of which a library holds many.
     """
     wanted, timing = _answers(lambda q: library.search(q, top=1, candidates=ALL), queries)
-    results = [_result(library, "exact", ALL, timing, {"queries": len(queries)})]
+    exact = {"queries": len(queries), "right": _share(is_right, wanted)}
+    results = [_result(library, "exact", ALL, timing, exact)]
     for number in numbers:
 
         def answer(query: Features, number: int = number) -> list[FoundMoment]:
             return library.search(query, top=1, candidates=number, exact=True)
 
         found, timing = _answers(answer, queries)
-        results.append(_result(library, "two_stages", number, timing, agreement(found, wanted)))
+        figures = {**agreement(found, wanted), "right": _share(is_right, found)}
+        results.append(_result(library, "two_stages", number, timing, figures))
     return results
 
 
@@ -71,6 +76,13 @@ def agreement(
         "same": fmean(_overlap(one, other) > 1 - 1e-9 for one, other in pairs),
         "queries": len(pairs),
     }
+
+
+def _share(is_right: IsRight, found: Sequence[FoundMoment | None]) -> float:
+    return fmean(
+        one is not None and is_right(query, one.video, one.start, one.end)
+        for query, one in enumerate(found)
+    )
 
 
 def _overlap(one: FoundMoment | None, other: FoundMoment | None) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -58,12 +58,24 @@ class Videos:
     Attributes:
         features: by name, of 48 channels.
         queries: clips of other videos, of ``channels``, in turn of all videos.
+        asked: the action that each query shows.
+        moments: the actions in the library, by video: start, end and action.
         mixing: ``[48, channels]``.
     """
 
     features: Mapping[str, Features]
     queries: list[Features]
+    asked: list[str]
+    moments: Mapping[str, Sequence[tuple[float, float, str]]]
     mixing: Tensor
+
+    def is_right(self, query: int, video: str, start: float, end: float) -> bool:
+        """Whether a moment shows what a query does, with a tIoU of a half at least."""
+        return any(
+            label == self.asked[query]
+            and 2 * (min(end, until) - max(start, since)) >= max(end, until) - min(start, since)
+            for since, until, label in self.moments[Path(video).stem]
+        )
 
     @property
     def backbone(self) -> Generated:
@@ -124,7 +136,11 @@ def generate(proposals: int, *, channels: int, seed: int) -> Videos:
         found += len(window_proposals(duration, lengths=lengths, overlap=WINDOW_OVERLAP))
         if found >= proposals:
             break
-    return Videos(kept, queries, mix)
+    moments = {
+        str(name): [(row.start, row.end, row.label) for row in some.itertuples()]
+        for name, some in corpus.moments.groupby("video")
+    }
+    return Videos(kept, queries, asked["label"].tolist(), moments, mix)
 
 
 def train(videos: int, *, channels: int, epochs: int, seed: int, **options: int) -> SavedModel:

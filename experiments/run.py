@@ -7,6 +7,8 @@
     python experiments/run.py --dataset bandai --root DATA/bandai_mocap --split 1 --seed 0
     python experiments/run.py --dataset fir --root DATA/fir_action --pca 500
     python experiments/run.py --out runs/mine --resume          # go on after a crash
+    python experiments/run.py --devices 2                       # two GPUs, or two processes
+    torchrun --nproc-per-node 2 experiments/run.py              # the same, started from outside
     python experiments/run.py --config runs/mine/config.yaml    # the same run again
 
 The folder ``--out`` gets config.yaml, metrics.json, predictions.csv, log.csv, TensorBoard events,
@@ -20,6 +22,7 @@ import inspect
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -284,6 +287,8 @@ def versions() -> dict[str, str]:
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run."""
     keep_freed_memory()
+    # By the name that it has in "gnnreloc train".
+    arguments = [re.sub(r"^--devices\b", "--training.devices", each) for each in arguments]
     try:
         choice, arguments = choose_first(arguments)
         parser = build_parser(choice, description=__doc__)

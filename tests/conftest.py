@@ -42,8 +42,8 @@ def separable_corpus(tiny_corpus: Corpus) -> Corpus:
 
 @pytest.fixture(scope="session")
 def rendered_videos() -> ModuleType:
-    """The module ``video/rendered_videos.py``, which renders videos of known content."""
-    path = Path(__file__).parent / "video" / "rendered_videos.py"
+    """The module ``examples/videos/rendered_videos.py``, which renders videos of known content."""
+    path = Path(__file__).parents[1] / "examples" / "videos" / "rendered_videos.py"
     location = importlib.util.spec_from_file_location("rendered_videos", path)
     assert location is not None and location.loader is not None
     module = importlib.util.module_from_spec(location)

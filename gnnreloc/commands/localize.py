@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gnnreloc.commands.features import read_backbone_options, standard_output_kept
+
 if TYPE_CHECKING:
     from gnnreloc.search import Engine, FoundMoment
     from gnnreloc.search.engine import EncodedVideo
@@ -25,14 +27,17 @@ seconds. Without --checkpoint nothing is trained: the query is aligned with ever
 reference by the cosines of their features. The features of whole files are kept in a cache folder:
 a second query on the same video does not decode it again.
 
-exit status: 0 all is well, 2 bad usage or an unreadable video
+exit status: 0 all is well, 2 bad usage, an unreadable video, or a file that cannot be written
 """
 
 EXAMPLES = """\
   gnnreloc localize --query goal.mp4 --reference match.mp4
   gnnreloc localize --query "match.mp4#t=3,7.5" --reference other.mp4 --top 3 --json
   gnnreloc localize --query goal.mp4 --reference match.mp4 --checkpoint runs/mine --clip found/
+  gnnreloc localize --query goal.mp4 --reference match.mp4 --backbone c3d --option weights=c3d.pth
 """
+
+_LONGEST_STEM = 180  # bytes: a file name has 255 at most, more than usual while it is written
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +61,13 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--backbone", metavar="NAME", help="what makes the features (that of the checkpoint)")
     add("--step", type=float, metavar="SECONDS", help="from one feature row to the next")
+    add(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the backbone; may be given several times",
+    )
     add("--decoder", default="pyav", metavar="NAME", help="pyav or torchcodec")
     add("--cache", metavar="FOLDER", help="where features are kept ($XDG_CACHE_HOME/gnnreloc)")
     add("--no-cache", action="store_true", help="keep no features")
@@ -63,22 +75,35 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the moments, and give the exit status."""
-    from gnnreloc.errors import InputError
-
-    if options.json and options.csv:
-        raise InputError("--json and --csv: wanted one of them")
+    check_output_options(options, "clip", "cache")
     figure = _figure_path(options)
-    with told_warnings(), Progress() as progress:
+    with told_warnings(), standard_output_kept(), Progress() as progress:
         engine = load_engine(options, progress, proposals=options.proposals)
-        video = engine.encode(options.reference)
-        query = engine.encode_query(options.query)
+        video = engine.encode(os.path.expanduser(options.reference))
+        query = engine.encode_query(os.path.expanduser(options.query))
         moments = engine.localize(query, video, top=options.top)
     _print(options, moments)
     if figure is not None:
         _write_figure(figure, options.query, query.duration, video, moments)
-    if options.clip:
-        _cut(os.path.expanduser(options.clip), moments, video)
+    if options.clip is not None:
+        with told_warnings():
+            _cut(os.path.expanduser(options.clip), moments, video)
     return 0
+
+
+def check_output_options(options: argparse.Namespace, *folders: str) -> None:
+    """Raise unless the options about what is written go together.
+
+    Raises:
+        InputError: If they do not; names them.
+    """
+    from gnnreloc.errors import InputError
+
+    if options.json and options.csv:
+        raise InputError("--json and --csv: wanted one of them")
+    for name in folders:
+        if getattr(options, name) == "":
+            raise InputError(f"--{name}: found an empty name, wanted a folder")
 
 
 def load_engine(options: argparse.Namespace, progress: Progress, **more: Any) -> Engine:
@@ -90,6 +115,7 @@ def load_engine(options: argparse.Namespace, progress: Progress, **more: Any) ->
         checkpoint,
         backbone=options.backbone,
         step=options.step,
+        options=read_backbone_options(options.option),
         decoder=options.decoder,
         cache=None if options.no_cache else options.cache or default_cache(),
         progress=progress.show,
@@ -144,11 +170,20 @@ def _figure_path(options: argparse.Namespace) -> Path | None:
     if options.no_figure:
         return None
     if options.figure is None:
-        return Path(f"{VideoClip.parse(options.reference).path.stem}_moments.png")
+        stem = _short(VideoClip.parse(options.reference).path.stem)
+        return Path(f"{stem}_moments.png")
     path = Path(options.figure).expanduser()
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"--figure {path}: wanted a file that ends in .png, .svg or .pdf")
     return path
+
+
+def _short(stem: str) -> str:
+    """The beginning of a name, so that what is added to it still makes a file name."""
+    content = os.fsencode(stem)
+    return (
+        stem if len(content) <= _LONGEST_STEM else content[:_LONGEST_STEM].decode(errors="ignore")
+    )
 
 
 def _print(options: argparse.Namespace, moments: Sequence[FoundMoment]) -> None:
@@ -191,7 +226,8 @@ def print_moments(title: str, moments: Sequence[FoundMoment], *, videos: bool = 
             cells.insert(1, found.video)
         table.add_row(*map(Text, cells))
     # A pipe has no width to fold to.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    Console(width=None if is_terminal else 160).print(table)
 
 
 def _write_figure(
@@ -213,7 +249,10 @@ def _write_figure(
         title=os.path.basename(video.name),
     )
     try:
-        save_figure(figure, path)
+        with warnings.catch_warnings():
+            # A name in letters that the font of figures lacks.
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
+            save_figure(figure, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     print(f"timeline: {path}", file=sys.stderr)
@@ -222,11 +261,9 @@ def _write_figure(
 def _cut(folder: str, moments: Sequence[FoundMoment], video: EncodedVideo) -> None:
     from gnnreloc.video import VideoClip
     from gnnreloc.video.cut import cut_clip
-    from gnnreloc.video.opened_video import probe
 
     path = VideoClip.parse(video.name).path
-    duration = probe(path).duration
     for place, found in enumerate(moments, start=1):
-        name = f"{path.stem}_{place}_{found.start:.2f}-{found.end:.2f}s.mp4"
-        clip = VideoClip(path, found.start, min(found.end, duration))
+        name = f"{_short(path.stem)}_{place}_{found.start:.2f}-{found.end:.2f}s.mp4"
+        clip = VideoClip(path, found.start, found.end)
         print(f"clip: {cut_clip(clip, os.path.join(folder, name))}", file=sys.stderr)

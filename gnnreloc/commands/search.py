@@ -9,7 +9,14 @@ import os
 import sys
 from dataclasses import asdict
 
-from gnnreloc.commands.localize import Progress, default_cache, print_moments, told_warnings
+from gnnreloc.commands.features import standard_output_kept
+from gnnreloc.commands.localize import (
+    Progress,
+    check_output_options,
+    default_cache,
+    print_moments,
+    told_warnings,
+)
 
 HELP = "find in a library of videos the moments that show the same action as a query clip"
 
@@ -47,13 +54,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the moments, and give the exit status."""
     # Here, so that --help and --version need not wait for torch.
-    from gnnreloc.errors import InputError
     from gnnreloc.search.library import CANDIDATES, open_library
 
-    if options.json and options.csv:
-        raise InputError("--json and --csv: wanted one of them")
+    check_output_options(options, "cache")
     checkpoint = None if options.checkpoint is None else os.path.expanduser(options.checkpoint)
-    with told_warnings(), Progress() as progress:
+    with told_warnings(), standard_output_kept(), Progress() as progress:
         library = open_library(
             options.index,
             checkpoint,
@@ -61,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             progress=progress.show,
         )
         moments = library.search(
-            options.query,
+            os.path.expanduser(options.query),
             top=options.top,
             candidates=CANDIDATES if options.candidates is None else options.candidates,
             exact=options.exact,

@@ -23,6 +23,9 @@ are too few, videos) are held back to say what training gained over the training
 With --unlabelled no table is read: a changed crop of a video must be found again in it, against
 other places of the same video and other videos.
 
+--init starts from a model that was trained before, with its options and its scaling of the
+features. Several devices train together by --devices, or started by torchrun or fabric run.
+
 The folder --out gets model.safetensors, for 'gnnreloc localize --checkpoint', log.csv and what
 --resume needs. Ctrl-C saves the model of the last finished epoch.
 
@@ -33,6 +36,8 @@ EXAMPLES = """\
   gnnreloc train --data MINE --out runs/mine
   gnnreloc train --data MINE --out runs/unlabelled --unlabelled --epochs 12
   gnnreloc train --data MINE --out runs/mine --resume
+  gnnreloc train --data MINE --out runs/finer --init runs/unlabelled
+  gnnreloc train --data MINE --out runs/mine --devices 4
 """
 
 
@@ -62,12 +67,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--split", type=int, default=0, metavar="N", help="seed of what is held back (default 0)")
     add("--shortest", type=float, metavar="S", help="length of the shortest candidates")
     add("--longest", type=float, metavar="S", help="length of the longest candidates")
-    add("--system", default="dynamic", metavar="NAME", help="graph model (default dynamic)")
+    add("--init", metavar="MODEL", help="start from the weights of this saved model")
+    add("--system", metavar="NAME", help="graph model (default dynamic, or that of --init)")
     add("--hidden-channels", type=int, metavar="D", help="width of the model (default 96)")
     add("--timesteps", type=int, metavar="T", help="timesteps of a clip (default 24)")
     add("--epochs", type=int, metavar="N", help="training epochs (default 24)")
     add("--samples", type=int, metavar="N", help="samples an epoch (default 320)")
-    add("--batch-size", type=int, metavar="N", help="samples a step (default 16)")
+    add("--batch-size", type=int, metavar="N", help="samples a step of a device (default 16)")
     add("--list-length", type=int, metavar="N", help="candidates in a sample (default 24)")
     add("--seed", type=int, default=0, metavar="N", help="seed of weights and samples (default 0)")
     add("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
@@ -90,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
                 options.out,
                 unlabelled=options.unlabelled,
                 system=options.system,
+                init=options.init,
                 model_options=_given(options, "hidden_channels", "timesteps"),
                 data_options=_data_options(options),
                 seed=options.seed,
@@ -143,7 +150,7 @@ def _print(trained: TrainedRun, options: argparse.Namespace) -> None:
     what = f"{own['video'].nunique()} videos"
     if not options.unlabelled:
         what = f"{len(own)} moments of {own['label'].nunique()} classes in {what}"
-    print(f"trained {options.system} on {what}: {trained.file}")
+    print(f"trained {trained.system} on {what}: {trained.file}")
     print(f"held back: {settings['division']}")
     if not trained.figures:
         print(f"what training gained was not measured: {trained.judged_on}")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 
-from gnnreloc.data.features import Features
+from gnnreloc.data.features import Features, validate_features
 from gnnreloc.errors import InputError
 from gnnreloc.models import EncodedReference, FrameLevel, Relocalizer
 from gnnreloc.models.saved_model import SavedModel, load_model
 from gnnreloc.proposals import geometric_lengths, nms_1d, window_proposals
 from gnnreloc.proposals.unusual_rows import unusual_proposals
 from gnnreloc.search.feature_cache import FeatureCache
-from gnnreloc.video import Backbone, VideoClip, create_backbone
+from gnnreloc.video import Backbone, VideoClip, create_backbone, probe
 
 Source = VideoClip | Path | str | Features
 Proposals = Literal["windows", "tag"]
@@ -59,12 +60,15 @@ class EncodedVideo:
     Attributes:
         name: as it was given.
         start: seconds at which it starts in its file; 0 unless it is a clip.
+        end: seconds at which it ends in its file, maybe within its last feature row; ``inf`` where
+            that is not known.
         features: its feature rows, as they were extracted.
         encoded: what the system made of them.
     """
 
     name: str
     start: float
+    end: float
     features: Features
     encoded: EncodedReference
 
@@ -79,6 +83,7 @@ class Engine:
             moments have in common.
         backbone: what makes the features, or its name; by default that of the model.
         step: seconds from one feature row to the next; by default that of the model.
+        options: arguments of a backbone that is given by its name, or that of the model.
         decoder: what decodes, see :func:`gnnreloc.video.decode.decode`.
         cache: folder in which features of whole videos are kept between calls; ``None`` for none.
         proposals: candidates of a trained model: ``windows``, by default those of its training, or
@@ -95,6 +100,7 @@ class Engine:
         *,
         backbone: Backbone | str | None = None,
         step: float | None = None,
+        options: Mapping[str, Any] | None = None,
         decoder: str = "pyav",
         cache: Path | str | None = None,
         proposals: Proposals = "windows",
@@ -114,8 +120,12 @@ class Engine:
         if not isinstance(backbone, Backbone):
             name = trained.get("backbone") if backbone is None else backbone
             step = trained.get("step") if step is None else step
-            options: dict[str, Any] = {} if name is None else {"name": name}
-            backbone = create_backbone(step=step, **options)
+            named: dict[str, Any] = {} if name is None else {"name": name}
+            backbone = create_backbone(step=step, **named, **(options or {}))
+        elif step is not None and step != backbone.step:
+            raise InputError(
+                f"step: found {step:g}, and a backbone whose step is {backbone.step:g}"
+            )
         self.cache = FeatureCache(backbone, folder=cache, decoder=decoder, progress=progress)
 
     def encode(self, video: Source) -> EncodedVideo:
@@ -127,22 +137,24 @@ class Engine:
         Raises:
             InputError: if the file is no readable video, or the features do not fit the model.
         """
-        features = self._features(video)
-        name, start = ("", 0.0) if isinstance(video, Features) else _place(video)
+        features = self._features(video, "the video")
+        name, start, end = _place(video)
         if self.model is None:
             system_input, proposals = _centred(features, features), None
         else:
-            system_input = self.model.prepare(features, name)
+            system_input = self.model.prepare(features, name or "the video")
             proposals = self._propose(features)
-        return EncodedVideo(name, start, features, self.system.encode(system_input, proposals))
+        encoded = self.system.encode(system_input, proposals)
+        return EncodedVideo(name, start, end, features, encoded)
 
     def encode_query(self, query: Source) -> Features:
-        """The features of a query clip, to ask them of several videos.
+        """The features of a query clip, to ask them of several videos; their second 0 is its start.
 
         Raises:
             InputError: if the file is no readable video.
         """
-        return self._features(query)
+        features = self._features(query, "the query")
+        return replace(features, offset=0.0) if features.offset else features
 
     def localize(
         self, query: Source, video: EncodedVideo | Source, *, top: int = 5
@@ -161,14 +173,16 @@ class Engine:
             raise InputError(f"top: at least 1 moment must be asked for, got {top}")
         if not isinstance(video, EncodedVideo):
             video = self.encode(video)
-        clip = self._features(query)
+        clip = self.encode_query(query)
         if self.model is None:
             clip = _centred(clip, video.features)
         else:
-            clip = self.model.prepare(clip, _place(query)[0])
+            clip = self.model.prepare(clip, _name(query) or "the query")
         moments = video.encoded.localize(clip)
         kept = nms_1d(moments.segments, moments.scores, MAX_OVERLAP, max_keep=top)
         segments = moments.segments[kept] + video.start
+        # The last row may reach beyond the end.
+        segments[:, 1] = segments[:, 1].clamp(max=video.end)
         return [
             FoundMoment(video.name, round(start, 3), round(end, 3), round(score, 6))
             for (start, end), score in zip(
@@ -176,8 +190,11 @@ class Engine:
             )
         ]
 
-    def _features(self, source: Source) -> Features:
-        return source if isinstance(source, Features) else self.cache[VideoClip.of(source)]
+    def _features(self, source: Source, role: str) -> Features:
+        if not isinstance(source, Features):
+            return self.cache[VideoClip.of(source)]
+        validate_features(source.values, role)
+        return source
 
     def _propose(self, features: Features) -> torch.Tensor:
         assert self.model is not None
@@ -211,11 +228,21 @@ def load(checkpoint: Path | str | None = None, **options: Any) -> Engine:
     return Engine(None if checkpoint is None else load_model(checkpoint), **options)
 
 
-def _place(source: Source) -> tuple[str, float]:
+def _name(source: Source) -> str:
+    """A video as it was given."""
     if isinstance(source, Features):
-        return "?", 0.0
+        return ""
+    return source if isinstance(source, str) else str(VideoClip.of(source))
+
+
+def _place(source: Source) -> tuple[str, float, float]:
+    """Name of a video, and the seconds at which it starts and ends in its file."""
+    if isinstance(source, Features):
+        return "", 0.0, math.inf
     clip = VideoClip.of(source)
-    return str(clip), clip.start
+    clip = clip.within(probe(clip.path).duration)
+    assert clip.end is not None
+    return _name(source), clip.start, clip.end
 
 
 def _centred(features: Features, video: Features) -> Features:

@@ -20,7 +20,7 @@ from gnnreloc.search.proposal_embedding import ProposalEmbedding, fit_embedding,
 from gnnreloc.video import Backbone, Outcome
 from gnnreloc.video.folder_extraction import Extract, one_by_one
 from gnnreloc.video.store_lock import lock_store
-from gnnreloc.video.video_files import feature_name, find_videos
+from gnnreloc.video.video_files import feature_name, find_videos, unreadable_folders
 
 FEATURES = "features"
 #: Videos, the first that can be read, from which the vectors of proposals are learned.
@@ -78,7 +78,8 @@ def update_index(
         options: arguments of the backbone, for one that is given by its name.
         model: a trained model whose windows are the proposals of a new index.
         decoder: what decodes, likewise.
-        prune: take out videos that are not among the sources.
+        prune: take out videos that are not among the sources; those in a folder that cannot be read
+            stay.
         remove: names of videos to take out.
         extract: what extracts, such as :class:`gnnreloc.video.ray_extraction.RayExtraction`; by
             default one video after the other.
@@ -162,7 +163,12 @@ class _Writer:
         for video in named:
             if video not in self.known and not self._features(video).exists():
                 raise InputError(f"{self.folder} holds no video {video!r} to remove")
-        vanished = set() if present is None else self.known.keys() - present.keys()
+        if present is None:
+            return sorted(set(named))
+        unseen = unreadable_folders(present)
+        vanished = {
+            video for video in self.known.keys() - present.keys() if not video.startswith(unseen)
+        }
         return sorted({*named, *vanished})
 
     def remove(self, video: str) -> None:

@@ -121,15 +121,20 @@ class RoutedOptimizers:
         """The losses that some optimiser minimises."""
         return sorted({name for option in self.options for name in option.losses})
 
-    def step(self, losses: Mapping[LossName, Tensor]) -> None:
+    def step(self, losses: Mapping[LossName, Tensor]) -> dict[LossName, float]:
         """Take every optimiser's gradients, then step them all.
 
+        Returns:
+            The losses, averaged over processes.
+
         Raises:
-            FloatingPointError: if a loss or a gradient is NaN or infinite; nothing is stepped.
+            FloatingPointError: if a loss or a gradient is NaN or infinite; nothing is stepped, in
+                no process.
         """
-        for name, loss in losses.items():
-            if not bool(loss.isfinite()):
-                raise FloatingPointError(f"the {name} loss is {loss.item()}")
+        told = {name: self._average(loss.detach().clone()).item() for name, loss in losses.items()}
+        for name, loss in told.items():
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the {name} loss is {loss}")
         taken = [
             self._gradients(optimizer, option, losses)
             for optimizer, option in zip(self.optimizers, self.options, strict=True)
@@ -147,6 +152,7 @@ class RoutedOptimizers:
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad(set_to_none=True)
+        return told
 
     def _gradients(
         self,
@@ -157,22 +163,22 @@ class RoutedOptimizers:
         parameters = optimizer.param_groups[0]["params"]
         total = sum((weight * losses[name] for name, weight in option.losses.items()), 0.0)
         if not isinstance(total, Tensor) or not total.requires_grad:
-            return [torch.zeros_like(parameter) for parameter in parameters]
+            return [self._average(torch.zeros_like(parameter)) for parameter in parameters]
         taken = torch.autograd.grad(
             total, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
         )
         # Autograd may give views of one tensor; averaging and clipping write in place. Fused steps
         # and averages read memory as it lies: each gradient is laid out like its parameter.
-        gradients = [
-            torch.empty_like(parameter).copy_(gradient)
+        return [
+            self._average(torch.empty_like(parameter).copy_(gradient))
             for parameter, gradient in zip(parameters, taken, strict=True)
         ]
-        if self.fabric.world_size > 1:
-            gradients = [
-                torch.as_tensor(self.fabric.all_reduce(gradient, reduce_op="mean"))
-                for gradient in gradients
-            ]
-        return gradients
+
+    def _average(self, values: Tensor) -> Tensor:
+        """The mean over processes, which may be written into ``values``."""
+        if self.fabric.world_size == 1:
+            return values
+        return torch.as_tensor(self.fabric.all_reduce(values, reduce_op="mean"))
 
     def learning_rates(self) -> list[float]:
         """The current learning rate of each optimiser."""

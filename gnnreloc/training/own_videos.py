@@ -15,17 +15,18 @@ import gnnreloc
 from gnnreloc.data.corpus import Corpus
 from gnnreloc.data.crop_set import CropSet
 from gnnreloc.data.pairs import Pair, evaluation_pairs
-from gnnreloc.data.scaled_features import fit_scaling, scale_features
+from gnnreloc.data.scaled_features import scale_features
 from gnnreloc.datasets.folder import folder, unlabelled_folder
 from gnnreloc.errors import InputError
 from gnnreloc.evaluation.crop_recall import found_crops
 from gnnreloc.evaluation.protocol import evaluate
 from gnnreloc.models.graph_relocalizer import GraphRelocalizer
-from gnnreloc.models.registry import create_model, list_models, model_builder
+from gnnreloc.models.registry import list_models, model_builder
 from gnnreloc.models.relocalizer import Relocalizer
-from gnnreloc.models.saved_model import FILE_NAME, all_options, save_model
+from gnnreloc.models.saved_model import FILE_NAME, save_model
 from gnnreloc.models.training_free import TrainingFree
 from gnnreloc.training.checkpoint import load_checkpoint
+from gnnreloc.training.initial_model import new_model, saved_model
 from gnnreloc.training.seeding import seed_everything
 from gnnreloc.training.trainer import Trainer
 
@@ -44,6 +45,7 @@ class TrainedRun:
     """What training came to.
 
     Attributes:
+        system: name of the model.
         file: the saved model.
         log: one row an epoch.
         corpus: what was trained on.
@@ -52,6 +54,7 @@ class TrainedRun:
         judged_on: what the figures were measured on, in words.
     """
 
+    system: str
     file: Path
     log: pd.DataFrame
     corpus: Corpus
@@ -64,7 +67,8 @@ def train_on_folder(
     out: str | Path,
     *,
     unlabelled: bool = False,
-    system: str = "dynamic",
+    system: str | None = None,
+    init: str | Path | None = None,
     model_options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
     epochs: int = EPOCHS,
@@ -82,7 +86,9 @@ def train_on_folder(
         out: output folder.
         unlabelled: read no labels, but train to find crops again
             (:class:`~gnnreloc.data.CropSet`).
-        system: name of a graph model, see :func:`~gnnreloc.models.list_models`.
+        system: name of a graph model, see :func:`~gnnreloc.models.list_models`; by default that of
+            ``init``, or ``dynamic``.
+        init: a saved model to start from: its weights, its options and its scaling of the features.
         model_options: options of :class:`~gnnreloc.models.GraphRelocalizer`.
         data_options: options of :func:`~gnnreloc.datasets.folder` or of
             :func:`~gnnreloc.datasets.unlabelled_folder`.
@@ -95,7 +101,8 @@ def train_on_folder(
         The run; ``None`` in a process that only helps the first one.
 
     Raises:
-        InputError: if an option, the data or ``out`` is not usable, or another run is resumed.
+        InputError: if an option, the data or ``out`` is not usable, another run is resumed, or
+            ``init`` is of another system, size or kind of features.
         InterruptedTrainingError: if training was interrupted (Ctrl-C). What the last finished epoch
             left was saved.
         FloatingPointError: if a loss is not finite.
@@ -103,34 +110,46 @@ def train_on_folder(
     out = Path(out).expanduser()
     if not resume and any((out / name).exists() for name in (FILE_NAME, "checkpoint/last.pt")):
         raise InputError(f"{out} holds a run: resume it, or give another folder")
-    raw = _load(data, unlabelled, dict(data_options or {}))
-    scaling = fit_scaling(sorted(raw.subset("train")["video"].unique()), raw.features)
-    corpus = scale_features(raw, scaling)
-    seed_everything(seed)
-    model = _build(system, corpus.num_channels, dict(model_options or {}))
     training = {"validate_every": VALIDATE_EVERY, **training}
     training["sampling"] = "crops" if unlabelled else "lists"
+    raw = _load(data, unlabelled, dict(data_options or {}))
+    options = dict(model_options or {})
+    seed_everything(seed)
+    if init is None:
+        start = new_model(raw, system or "dynamic", options)
+    else:
+        start = saved_model(init, raw, system, options)
+    model, scaling = start.model, start.scaling
+    if not isinstance(model, GraphRelocalizer):
+        known = ", ".join(graph_systems())
+        raise InputError(f"system: found {start.name!r}, wanted a graph model: {known}")
+    corpus = raw if scaling is None else scale_features(raw, scaling)
     trainer = Trainer(epochs=epochs, seed=seed, **training)
     trainer.launch()
     judge, judged_on = _judge(corpus, unlabelled, seed)
-    options = all_options(system, model_options or {})
 
     def save(done: int) -> Path:
         trained: dict[str, Any] = {"epochs": done, "of": epochs, "seed": seed}
+        trained["init"] = None if init is None else str(init)
         trained |= {"unlabelled": unlabelled, "data": _describe(corpus)}
         trained["gnnreloc"] = gnnreloc.__version__
         return save_model(
             out,
             model,
-            name=system,
-            options=options,
+            name=start.name,
+            options=start.options,
             features=corpus.settings["features"],
             scaling=scaling,
             windows=corpus.settings["windows"],
             trained=trained,
         )
 
-    identity = {"system": system, "model": options, "data": _describe(corpus)}
+    identity = {
+        "system": start.name,
+        "model": start.options,
+        "data": _describe(corpus),
+        "init": None if init is None else _checksum(model),
+    }
     try:
         log = trainer.fit(
             model,
@@ -143,7 +162,7 @@ def train_on_folder(
         )
     except KeyboardInterrupt as error:
         if not trainer.fabric.is_global_zero:
-            raise
+            return None  # an error would end the first process before it has saved
         raise InterruptedTrainingError(_rescue(out, model, save, epochs)) from error
     if not trainer.fabric.is_global_zero:
         return None
@@ -153,7 +172,7 @@ def train_on_folder(
         free = TrainingFree(timesteps=model.timesteps)
         figures = {"training-free": judge(free, LAST_QUERIES)}
         figures["trained"] = judge(model, LAST_QUERIES)
-    return TrainedRun(file, log, corpus, figures, judged_on)
+    return TrainedRun(start.name, file, log, corpus, figures, judged_on)
 
 
 def graph_systems() -> list[str]:
@@ -165,14 +184,6 @@ def _load(data: str | Path, unlabelled: bool, options: dict[str, Any]) -> Corpus
     if unlabelled:
         return unlabelled_folder(data, scale=False, **options)
     return folder(data, scale=False, **options)
-
-
-def _build(system: str, channels: int, options: dict[str, Any]) -> GraphRelocalizer:
-    model = create_model(system, in_channels=channels, **options)
-    if not isinstance(model, GraphRelocalizer):
-        known = ", ".join(graph_systems())
-        raise InputError(f"system: found {system!r}, wanted a graph model: {known}")
-    return model
 
 
 Judge = Callable[[Relocalizer, int], dict[str, float]]
@@ -214,6 +225,11 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
         "moments": len(corpus.moments),
         "checksum": zlib.crc32(rows.encode()),
     }
+
+
+def _checksum(model: GraphRelocalizer) -> int:
+    weights = b"".join(value.numpy().tobytes() for value in model.state_dict().values())
+    return zlib.crc32(weights)
 
 
 def _rescue(out: Path, model: GraphRelocalizer, save: Callable[[int], Path], epochs: int) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -43,6 +44,15 @@ class Trainer:
     killed and resumed: the samples depend on seed and epoch alone, and the last epoch's checkpoint
     holds the state of the model, of all optimisers and schedules and of the random generator.
 
+    With several devices each process trains on every ``n``-th sample (the first ones again where
+    they cannot be shared evenly), and gradients are averaged in every step. Ranking loss and
+    sparsity are means over samples of one size, so that ``n`` processes are one with ``n`` times
+    the batch, up to dropout, which each draws anew; the regression loss is a mean over those
+    candidates of a process that overlap, the labels loss over its steps, which is nearly that; the
+    triplet loss is a sum, of which ``n`` processes give the ``n``-th part. They are started by
+    ``devices``, or by ``torchrun`` or ``fabric run``, which also reach over several machines; the
+    first one validates and writes.
+
     Args:
         epochs: number of epochs.
         samples: samples (lists or triplets) an epoch.
@@ -62,7 +72,7 @@ class Trainer:
         validate_every: epochs between validations; 0 is never.
         workers: processes that prepare batches.
         device: ``auto``, ``cpu``, ``cuda`` or another accelerator of lightning-fabric.
-        devices: number of devices (processes).
+        devices: number of devices (processes) of this machine.
         precision: ``32-true``, ``bf16-mixed`` or ``64-true``.
         seed: seed of the weights, the samples and the dropout.
     """
@@ -122,13 +132,13 @@ class Trainer:
         }
         self.validate_every = validate_every
         self.workers = workers
-        self.devices = devices
         self.precision = precision
         self.seed = seed
         if sampling != "triplets" and any("triplet" in o.losses for o in self.optimizers):
             raise InputError(f"the triplet loss needs sampling='triplets', got {sampling!r}")
         self.fabric = open_fabric(device, devices, precision)
-        self._launched = False
+        # "fabric run" says so; its processes have joined by now.
+        self._launched = os.environ.get("LT_CLI_USED") == "1"
 
     def launch(self) -> None:
         """Start the other processes, if there are any; done by :meth:`fit` where it was not before.
@@ -156,7 +166,8 @@ class Trainer:
             corpus: the corpus.
             folder: gets ``checkpoint/last.pt``, ``log.csv`` and TensorBoard events.
             resume: go on from ``checkpoint/last.pt`` if it is there.
-            validate: figures of the model to be logged, for example on validation classes.
+            validate: figures of the model to be logged, for example on validation classes; asked of
+                the first process.
             identity: what makes a run this run (options, data set, seed); a checkpoint with another
                 identity is refused.
 
@@ -187,16 +198,16 @@ class Trainer:
         known = {"trainer": self.describe(), **(identity or {})}
         data = self.training_set(model, corpus)
         loader = self.loader(data)
-        going_on = resume and path.is_file()
+        going_on = fabric.broadcast(resume and path.is_file())
         began = time.perf_counter()
         if not going_on:
             model.prepare(corpus, seed=self.seed)
         prepared = time.perf_counter() - began
+        if fabric.world_size > 1:
+            model.load_state_dict(fabric.broadcast(model.state_dict()))
         model = model.to(fabric.device)
         if self.precision == "64-true":
             model = model.double()
-        if fabric.world_size > 1:
-            model.load_state_dict(fabric.broadcast(model.state_dict()))
         optimizers = RoutedOptimizers(
             model.parameter_groups(), self.optimizers, self.epochs * len(loader), fabric
         )
@@ -210,6 +221,9 @@ class Trainer:
         with events as writer:
             for epoch in range(len(rows), self.epochs):
                 data.epoch = epoch
+                if fabric.world_size > 1:  # each process its own dropout, also after a resumption
+                    draw = np.random.SeedSequence([self.seed, epoch, fabric.global_rank])
+                    torch.manual_seed(int(draw.generate_state(1)[0]))
                 row = self._epoch(model, loader, optimizers, rows)
                 if epoch == 0:
                     row["seconds"] += prepared
@@ -219,7 +233,8 @@ class Trainer:
                     and self.validate_every
                     and (last or (epoch + 1) % self.validate_every == 0)
                 ):
-                    figures = validate(model)
+                    # The first process asks, while the others wait; the log is theirs as well.
+                    figures = fabric.broadcast(validate(model) if fabric.is_global_zero else {})
                     row |= {f"validation_{name}": float(v) for name, v in figures.items()}
                 rows.append(row)
                 if writer is not None:
@@ -237,6 +252,7 @@ class Trainer:
                             **optimizers.state_dict(),
                         },
                     )
+        fabric.barrier()  # what the first process wrote is there for all
         if self.precision == "64-true":
             model.float()
         model.cpu().eval()
@@ -293,7 +309,7 @@ class Trainer:
             "partial": self.partial,
             "composite": self.composite,
             "optimizers": [asdict(options) for options in self.optimizers],
-            "devices": self.devices,
+            "devices": self.fabric.world_size,
             "precision": self.precision,
             "seed": self.seed,
             **self.loss_options,
@@ -309,18 +325,19 @@ class Trainer:
         epoch = len(rows)
         title = f"epoch {epoch + 1}/{self.epochs}{time_left(rows, self.epochs)}"
         with closing(self.ahead(loader)) as batches:
-            bar = tqdm(batches, title, len(loader), disable=None, leave=False)
+            hidden = None if self.fabric.is_global_zero else True  # None: where no one looks
+            bar = tqdm(batches, title, len(loader), disable=hidden, leave=False)
             for step, batch in enumerate(bar):
                 with self.fabric.autocast():
                     out = model(batch)
                     losses = compute_losses(optimizers.loss_names, out, batch, **self.loss_options)
                 try:
-                    optimizers.step(losses)
+                    told = optimizers.step(losses)
                 except FloatingPointError as error:
                     message = f"epoch {epoch + 1}, step {step + 1}: {error}"
                     raise FloatingPointError(message) from error
-                for name, loss in losses.items():
-                    totals[name] = totals.get(name, 0.0) + loss.item()
+                for name, loss in told.items():
+                    totals[name] = totals.get(name, 0.0) + loss
         rates = optimizers.learning_rates()
         names = ["lr"] if len(rates) == 1 else [f"lr_{number}" for number in range(len(rates))]
         return {

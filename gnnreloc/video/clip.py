@@ -13,6 +13,8 @@ from gnnreloc.errors import InputError
 ROUNDING = 0.1
 
 _FRAGMENT = re.compile(r"(?P<path>.*)#t=(?:npt:)?(?P<range>[^#/]*)", re.DOTALL)
+# "float" also reads digits of other scripts, and 1_0 as 10.
+_NO_NUMBER = re.compile(r"[^\x20-\x7e]|_")
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,15 @@ class VideoClip:
             return cls(Path(path))
         start, comma, end = times.partition(",")
         try:
-            if not (start or end) or (comma and not end):
+            if not (start or end) or (comma and not end) or _NO_NUMBER.search(times):
                 raise ValueError
             return cls(Path(path), float(start or 0), float(end) if end else None)
         except InputError:
             raise
         except ValueError:
             raise InputError(
-                f"{text}: found #t={times}, wanted seconds such as #t=3,7.5 or #t=3 or #t=,7.5"
+                f"{text}: found #t={times}, wanted seconds such as #t=3,7.5 or #t=3 or #t=,7.5; "
+                "if that is the name of a file, add #t=0"
             ) from None
 
     @classmethod
@@ -114,5 +117,6 @@ class VideoClip:
 
     def __str__(self) -> str:
         if self.is_whole:
-            return str(self.path)
+            # A name that would be read as a part of another file.
+            return str(self.path) + ("#t=0" if _FRAGMENT.fullmatch(str(self.path)) else "")
         return f"{self.path}#t={self.start:.10g}" + (f",{self.end:.10g}" if self.end else "")

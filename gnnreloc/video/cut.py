@@ -35,7 +35,11 @@ def cut_clip(clip: VideoClip, target: Path | str) -> Path:
     target = Path(target)
     info = probe(clip.path)
     clip = clip.within(info.duration)
-    rate = Fraction(info.fps).limit_denominator(1001)
+    if min(info.width, info.height) < 2:
+        raise InputError(
+            f"{clip.path}: found {info.width} x {info.height} pixels, wanted 2 x 2 to cut a clip"
+        )
+    rate = max(Fraction(info.fps).limit_denominator(1001), Fraction(1, 1001))
     try:
         with atomic_write(target) as file, av.open(file, "w", format="mp4") as container:
             stream: Any = None
@@ -50,4 +54,6 @@ def cut_clip(clip: VideoClip, target: Path | str) -> Path:
             container.mux(stream.encode(None))
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
+    except av.FFmpegError as error:
+        raise InputError(f"{target}: {clip} cannot be encoded: {error}") from error
     return target

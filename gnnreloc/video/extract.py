@@ -18,7 +18,7 @@ from gnnreloc.video.backbones import Backbone, create_backbone
 from gnnreloc.video.clip import VideoClip
 from gnnreloc.video.decode import DamagedVideoWarning, decode
 from gnnreloc.video.frame import Frame
-from gnnreloc.video.video_files import file_checksum, file_identity
+from gnnreloc.video.video_files import check_file, file_checksum, file_identity
 
 # Frames that go through a backbone at once: larger batches fall out of a processor's cache.
 _FRAMES_AT_ONCE = {"cpu": 16}
@@ -56,7 +56,8 @@ def extract_features(
         made them, from which file (name, size, time of change, SHA-256), and what was ``damaged``.
 
     Raises:
-        InputError: If the file is no readable video, or the backbone cannot be used.
+        InputError: If the file is no readable video or changes while it is read, or the backbone
+            cannot be used.
 
     Warns:
         DamagedVideoWarning: If the file can be read in part only.
@@ -66,6 +67,9 @@ def extract_features(
         backbone = create_backbone(step=step, **({"name": backbone} if backbone else {}))
     elif step is not None and step != backbone.step:
         raise InputError(f"step: found {step:g}, and a backbone whose step is {backbone.step:g}")
+    backbone.check()
+    check_file(clip.path)
+    identity = file_identity(clip.path)
     damage: list[str] = []
     frames = decode(
         clip,
@@ -75,28 +79,44 @@ def extract_features(
         decoder=decoder,
         on_damage=damage.append,
     )
-    identity = file_identity(clip.path)
     rows = []
     with torch.inference_mode():
         for clips, done in _batches(frames, backbone):
-            found = backbone.encode(clips.to(backbone.device)).to("cpu", torch.float32)
-            if found.shape != (len(clips), backbone.channels):
-                raise InputError(
-                    f"backbone {backbone.name!r}: gave rows {list(found.shape)}, wanted "
-                    f"{[len(clips), backbone.channels]}"
-                )
-            rows.append(found)
+            rows.append(_encode(backbone, clips, clip))
             if progress is not None:
                 progress(done - clip.start)
     values = validate_features(torch.cat(rows), str(clip))
     metadata: dict[str, Any] = {**backbone.settings, "decoder": decoder, **identity}
     metadata["sha256"] = file_checksum(clip.path)
+    if file_identity(clip.path) != identity:
+        raise InputError(f"{clip.path}: changed while it was read: try again when it is complete")
     if not clip.is_whole:
         metadata |= {"clip_start": clip.start, "clip_end": clip.end}
     for message in damage:
         metadata["damaged"] = message
         warnings.warn(message, DamagedVideoWarning, stacklevel=2)
     return Features(values, backbone.step, metadata=metadata)
+
+
+def _encode(backbone: Backbone, clips: Tensor, clip: VideoClip) -> Tensor:
+    """Rows of some runs of frames, float32 on the CPU, whatever the backbone may do."""
+    try:
+        found = backbone.encode(clips.to(backbone.device))
+    except InputError:
+        raise
+    except Exception as error:  # a backbone of the user's own may raise anything
+        raise InputError(f"{clip.path}: {type(error).__name__}: {error}") from error
+    wanted = [len(clips), backbone.channels]
+    if not isinstance(found, Tensor):
+        what = type(found).__name__
+        raise InputError(f"backbone {backbone.name!r}: gave a {what}, wanted a tensor {wanted}")
+    if list(found.shape) != wanted:
+        raise InputError(
+            f"backbone {backbone.name!r}: gave rows {list(found.shape)}, wanted {wanted}"
+        )
+    if found.is_complex():
+        raise InputError(f"backbone {backbone.name!r}: gave {found.dtype}, wanted real numbers")
+    return found.to("cpu", torch.float32)
 
 
 def _phase(backbone: Backbone) -> float:

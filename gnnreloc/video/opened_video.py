@@ -189,30 +189,44 @@ class OpenedVideo:
         stream, container = self._stream, self._container
         if container.format.name == "avi" and stream.frames:
             return stream.frames / self._rate, True
-        if stream.duration:
+        # Of a program stream FFmpeg tells where the last packet begins, which may hold seconds.
+        if stream.duration and container.format.name != "mpeg":
             return float(stream.duration * stream.time_base), True
-        # Matroska and WebM, as FFmpeg and MKVToolNix write them: after the last frame's end.
+        late = float(self._origin * stream.time_base) if stream.time_base else 0.0
+        # Matroska and WebM: where the last frame ends, as FFmpeg and MKVToolNix write it, the
+        # latter from the first frame on.
         tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-        if tag and any(float(part) for part in tag.groups()):
+        if tag:
             hours, minutes, seconds = tag.groups()
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds), True
-        if container.duration:
-            return container.duration / self._av.time_base, len(container.streams) == 1
+            end = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+            length = end if "_STATISTICS_TAGS" in stream.metadata else end - late
+            if length > 0:
+                return length, True
+        if container.duration and container.format.name != "mpeg":
+            length = container.duration / self._av.time_base
+            if container.format.name.startswith("matroska") and length > late:
+                length -= late
+            return length, len(container.streams) == 1
         return self._measured_duration(), True
 
     def _measured_duration(self) -> float:
         """Where the last packet ends, for a container that does not tell the length."""
         self._reopen()
-        last, count = 0.0, 0
+        last, end, untimed = 0.0, 0.0, 0.0
         try:
             for packet in self._container.demux(self._stream):
-                if packet.size:
-                    count += 1
-                    if packet.pts is not None:
-                        last = max(last, float((packet.pts - self._origin) * packet.time_base))
+                if not packet.size:
+                    continue
+                length = float((packet.duration or 0) * packet.time_base) or 1 / self._rate
+                if packet.pts is None:
+                    untimed += length
+                    continue
+                time = float((packet.pts - self._origin) * packet.time_base)
+                if last <= time <= last + _LONGEST_GAP:  # else in between, or a broken one
+                    last, end = time, time + length
         except self._av.FFmpegError:
             pass  # the length of what is readable
-        return max(last + 1 / self._rate, 0.0 if last else count / self._rate)
+        return max(end, 1 / self._rate) if last else max(end, untimed)
 
     def _decoded(self, faults: _Faults) -> Iterator[VideoFrame]:
         """Every frame that can be decoded from here on."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,8 @@ from gnnreloc.video.video_files import feature_name
 ATTEMPTS = 2
 #: Videos are handed out one by one up to this number of them, above it several at a time.
 MOST_BLOCKS = 20_000
+#: Seconds within which a cluster must answer.
+CONNECT = 10.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class RayExtraction:
                 {"video": os.fsencode(video), "path": os.fsencode(path.absolute())}
                 for video, path in videos.items()
             ]
-            data = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS))
+            with ray.data.DataContext.current(_in_order(ray)):
+                data = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS))
             made = data.map(
                 _Worker,
                 fn_constructor_args=(maker, str(Path(store).absolute()), decoder, threads),
@@ -97,9 +101,9 @@ class RayExtraction:
                 num_gpus=min(1.0, gpus / workers) if gpus else None,
             )
             try:
-                for row, path in zip(made.iter_rows(), videos.values(), strict=True):
+                for row in made.iter_rows():
                     outcome: Outcome = pickle.loads(row["outcome"])
-                    yield Outcome(**{**vars(outcome), "path": path})
+                    yield replace(outcome, path=videos[outcome.video])
             except ray.exceptions.RayError as error:
                 reason = str(error).strip().rpartition("\n")[2]
                 raise InputError(f"ray: the workers failed: {reason}") from error
@@ -124,9 +128,14 @@ class _Worker:
             reason = f"{path}: the worker died {times} times over it"
             outcome = Outcome(video, path, "failed", reason=reason)
         else:
-            with begun.open("ab") as file:
-                file.write(b".")
-            outcome = extract_to_store(video, path, self.store, self.backbone, self.decoder)
+            try:
+                with begun.open("ab") as file:
+                    file.write(b".")
+            except OSError as error:  # such as a full disk
+                reason = f"{self.store}: cannot be written: {error.strerror or error}"
+                outcome = Outcome(video, path, "failed", reason=reason)
+            else:
+                outcome = extract_to_store(video, path, self.store, self.backbone, self.decoder)
         begun.unlink(missing_ok=True)
         return {"outcome": pickle.dumps(outcome)}
 
@@ -160,20 +169,39 @@ def _connected(ray: ModuleType, address: str | None, workers: int | None) -> Ite
             "include_dashboard": False,
             "runtime_env": {"env_vars": found},
         }
+    elif address != "auto":
+        _check_address(address)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         place = "on this machine" if address is None else address
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"ray: no cluster {place}: {reason}") from error
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _in_order(ray: ModuleType) -> Any:
+    """Settings of Ray Data: those of the caller, and outcomes in the order of the videos."""
+    context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    return context
+
+
+def _check_address(address: str) -> None:
+    """Raise unless somebody answers there: Ray itself goes on asking for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and host and port.isdecimal() and int(port) < 1 << 16):
+        raise InputError(f"ray: found the address {address!r}, wanted auto or HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"ray: no cluster {address}: {reason}") from error
 
 
 def _import_ray() -> ModuleType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,18 @@ VIDEO_SUFFIXES = frozenset(
     ".ogv .rm .rmvb .ts .vob .webm .wmv .y4m".split()
 )
 
+# Bytes of the name of features: with its ending and that of a temporary file, 255 at most.
+_LONGEST_NAME = 205
+
 # What may not stand in the name of a file, or would be read as something else there.
 _UNSAFE = re.compile(r"[%/\\\x00-\x1f\x7f\udc80-\udcff]|^\.")
 
 
 def feature_name(video: str) -> str:
     """Name under which a store of features holds a video: plain, one for each video.
+
+    Of a name that is too long for a file its beginning is kept, and a checksum takes the place of
+    the rest.
 
     Args:
         video: Path of the video from its folder, with ``/`` between the parts.
@@ -31,11 +38,20 @@ def feature_name(video: str) -> str:
         >>> feature_name("day 1/cam.2.mp4"), feature_name(".../100%.avi")
         ('day 1%2Fcam.2.mp4', '%2E..%2F100%25.avi')
     """
-    return _UNSAFE.sub(lambda found: "".join(f"%{c:02X}" for c in os.fsencode(found[0])), video)
+    name = _UNSAFE.sub(lambda found: "".join(f"%{c:02X}" for c in os.fsencode(found[0])), video)
+    content = os.fsencode(name)
+    if len(content) <= _LONGEST_NAME:
+        return name
+    # "%-" stands in no other name, as two digits follow every other "%".
+    ending = f"%-{hashlib.sha256(content).hexdigest()[:32]}"
+    return content[: _LONGEST_NAME - len(ending)].decode(errors="ignore") + ending
 
 
 def find_videos(sources: Iterable[Path | str] | Path | str) -> dict[str, Path]:
     """Name and path of every video.
+
+    A folder inside a source that cannot be read stands among them, so that it is told as what
+    failed: its name ends in ``/``, see :func:`unreadable_folders`.
 
     Args:
         sources: Folders, of which all files with an ending of a video are taken, also those in
@@ -45,35 +61,70 @@ def find_videos(sources: Iterable[Path | str] | Path | str) -> dict[str, Path]:
         Sorted by name: the path from the folder, or of a file its last part.
 
     Raises:
-        InputError: If a source is missing, a folder cannot be read, two videos have one name, or
-            there are no videos.
+        InputError: If a source is missing or cannot be read, two videos have one name, or there
+            are no videos.
     """
     given = [sources] if isinstance(sources, (str, Path)) else list(sources)
     found: dict[str, Path] = {}
     for source in map(Path, given):
-        videos = _walk(source) if source.is_dir() else iter([(source.name, source)])
-        for name, path in videos:
-            if name in found and not found[name].samefile(path):
-                raise InputError(f"{found[name]} and {path} would both be called {name!r}")
+        for name, path in _walk(source) if _is_folder(source) else iter([(source.name, source)]):
+            if name in found and not _is_same(found[name], path):
+                if not name.endswith("/"):
+                    raise InputError(f"{found[name]} and {path} would both be called {name!r}")
+                name = f"{path.as_posix()}/"
             found[name] = path
-        if not source.exists():
-            raise InputError(f"{source}: found no such file or folder")
     if not found:
         places = ", ".join(map(str, given)) or "nothing"
         raise InputError(f"{places}: found no videos ({' '.join(sorted(VIDEO_SUFFIXES))})")
     return dict(sorted(found.items()))
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    def stop(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
+def unreadable_folders(videos: Iterable[str]) -> tuple[str, ...]:
+    """The folders that could not be read, among the names that :func:`find_videos` gives.
 
-    for parent, folders, files in os.walk(folder, onerror=stop):
+    Nothing is known of the videos whose names begin with one of them.
+
+    Example:
+        >>> "day 1/a.mp4".startswith(unreadable_folders(["a.mp4", "day 1/"]))
+        True
+    """
+    return tuple(name for name in videos if name.endswith("/"))
+
+
+def _is_folder(source: Path) -> bool:
+    try:
+        return stat.S_ISDIR(source.stat().st_mode)
+    except FileNotFoundError as error:
+        raise InputError(f"{source}: found no such file or folder") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{source}: cannot be read: {reason}") from error
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # a link that leads nowhere
+        return one.absolute() == other.absolute()
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    unreadable: list[Path] = []
+
+    def note(error: OSError) -> None:
+        path = Path(error.filename)
+        if path == folder:
+            raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
+        unreadable.append(path)
+
+    for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = Path(parent, name)
             if path.suffix.lower() in VIDEO_SUFFIXES and not name.startswith("."):
                 yield path.relative_to(folder).as_posix(), path
+    for path in unreadable:
+        yield f"{path.relative_to(folder).as_posix()}/", path
 
 
 def check_file(path: Path) -> None:
@@ -82,9 +133,14 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: naming the file and the reason.
     """
+    kind = 0
     try:
-        if path.is_dir():
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
             reason = "is a folder, wanted a video file"
+            os.scandir(path).close()
+        elif not stat.S_ISREG(kind):  # to open a pipe is to wait for one who writes
+            reason = "is a pipe or a device, wanted a video file"
         else:
             with path.open("rb") as file:
                 if file.read(1):
@@ -93,7 +149,9 @@ def check_file(path: Path) -> None:
     except FileNotFoundError:
         reason = "found no such file"
     except PermissionError:
-        reason = "no permission to read it"
+        is_folder = stat.S_ISDIR(kind)
+        reason = "the folder cannot be read: " if is_folder else ""
+        reason += "no permission to read it"
     except (OSError, ValueError) as error:
         reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
     raise InputError(f"{path}: {reason}")

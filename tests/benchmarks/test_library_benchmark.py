@@ -54,6 +54,16 @@ def test_videos_and_queries(scripts: dict[str, ModuleType], tmp_path: Path) -> N
     report = videos.build(tmp_path / "index")
     assert 2000 <= report.proposals < 2800 and report.videos == len(videos.features)
     assert len(videos.queries) >= 60
+    # What a query shows is told, and so is what happens where.
+    name, ((start, end, label), *_) = next(
+        (name, some) for name, some in videos.moments.items() if videos.asked[3] in some[0]
+    )
+    assert label == videos.asked[3] and len(videos.asked) == len(videos.queries)
+    length, video = end - start, f"{name}.mp4"
+    assert videos.is_right(3, video, start, start + 0.51 * length)
+    assert not videos.is_right(3, video, start, start + 0.49 * length)
+    other = next(number for number, asked in enumerate(videos.asked) if asked != label)
+    assert not videos.is_right(other, video, start, end)
     # Other channels, the same cosines.
     values = next(iter(videos.features.values())).values[:50]
     mixed = values @ videos.mixing

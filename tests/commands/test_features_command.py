@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -18,24 +16,12 @@ from gnnreloc.video.backbones import BACKBONES
 pytest.importorskip("av", reason="the extra 'video' is not installed")
 
 
-@pytest.fixture(scope="module")
-def renderer() -> ModuleType:
-    """The module ``rendered_videos``."""
-    path = Path(__file__).parents[1] / "video" / "rendered_videos.py"
-    location = importlib.util.spec_from_file_location("rendered_videos", path)
-    assert location is not None and location.loader is not None
-    module = importlib.util.module_from_spec(location)
-    sys.modules[location.name] = module
-    location.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def videos(renderer: ModuleType, tmp_path: Path) -> Path:
+def videos(rendered_videos: ModuleType, tmp_path: Path) -> Path:
     """Two good videos of 1 s."""
     (tmp_path / "videos" / "inside").mkdir(parents=True)
-    renderer.render(tmp_path / "videos" / "one.mp4", duration=1.0)
-    renderer.render(tmp_path / "videos" / "inside" / "two.webm", duration=1.0)
+    rendered_videos.render(tmp_path / "videos" / "one.mp4", duration=1.0)
+    rendered_videos.render(tmp_path / "videos" / "inside" / "two.webm", duration=1.0)
     return tmp_path / "videos"
 
 

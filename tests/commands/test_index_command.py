@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +41,7 @@ def arguments(
     (tmp_path / "videos" / "bad.mp4").write_text("no video")
     (tmp_path / "bright_backbone.py").write_text(BACKBONE)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "bright_backbone", raising=False)
     monkeypatch.chdir(tmp_path)
     return ["index", "videos", "--out", "out", "--backbone", "bright_backbone:Bright"]
 

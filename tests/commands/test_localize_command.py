@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,7 @@ def arguments(
     rendered_videos.render(tmp_path / "q.webm", shown, seed=3, numbered=False)
     (tmp_path / "bright_backbone.py").write_text(BACKBONE)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "bright_backbone", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     given = ["localize", "--query", "q.webm", "--reference", "r.mp4"]
@@ -93,6 +95,27 @@ def test_moments_are_cut_to_files(arguments: list[str], capsys: Any) -> None:
         assert probe(path).duration == pytest.approx(moment["end"] - moment["start"], abs=0.05)
 
 
+def test_long_names(arguments: list[str], capsys: Any) -> None:
+    name = f"{'길' * 80}.mp4"
+    Path("r.mp4").rename(name)
+    arguments[4] = name
+    assert main([*arguments, "--clip", "found", "--top", "1", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["moments"][0]["video"] == name and "Glyph" not in told.err
+    (clip,) = Path("found").iterdir()
+    assert clip.name.startswith("길" * 60) and "_1_" in clip.name
+    assert len(list(Path().glob("길*_moments.png"))) == 1
+
+
+def test_what_a_backbone_prints_is_no_result(arguments: list[str], capfd: Any) -> None:
+    loud = BACKBONE.replace("        return", "        print('loud')\n        return")
+    Path("loud_backbone.py").write_text(loud)
+    given = [*arguments, "--backbone", "loud_backbone:Bright"]
+    assert main([*given, "--json", "--no-figure"]) == 0
+    told = capfd.readouterr()
+    assert json.loads(told.out)["moments"] and "loud" in told.err
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -105,6 +128,9 @@ def test_moments_are_cut_to_files(arguments: list[str], capsys: Any) -> None:
         (["--figure", "a.gif"], "error: --figure a.gif: wanted a file that ends in .png"),
         (["--top", "0"], "error: top: at least 1 moment must be asked for, got 0"),
         (["--json", "--csv"], "error: --json and --csv: wanted one of them"),
+        (["--clip", ""], "error: --clip: found an empty name, wanted a folder"),
+        (["--backbone", "c3d"], "error: backbone 'c3d': no weights come with it"),
+        (["--option", "layers"], "error: --option: found 'layers', wanted NAME=VALUE"),
         (["--proposals", "all"], "error: proposals must be one of windows, tag, got 'all'"),
     ],
 )

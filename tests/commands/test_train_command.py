@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +59,18 @@ def test_it_says_what_was_trained_and_what_that_gained(
     assert lines[3].split()[0] == "training-free" and lines[4].split()[0] == "trained"
     loaded = load_model(tmp_path / "run")
     assert loaded.options["timesteps"] == 4 and loaded.trained["seed"] == 3
+
+
+def test_labels_after_none(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after, other = (str(tmp_path / name) for name in ("before", "after", "other"))
+    assert train(mine, Path(before), "--unlabelled", "--system", "khop_n1_k1") == 0
+    capsys.readouterr()
+    assert train(mine, Path(after), "--init", before) == 0
+    assert capsys.readouterr().out.startswith("trained khop_n1_k1 on ")
+    assert load_model(after).trained["init"] == before
+    assert train(mine, Path(other), "--init", before, "--timesteps", "5") == 2
+    error = capsys.readouterr().err
+    assert error == f"error: initial model {before}: its timesteps is 4, this run's is 5\n"
 
 
 def test_unlabelled(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +150,7 @@ def test_a_loss_that_is_not_finite(
         (["--features", "nowhere"], "nowhere: found nothing"),
         (["--moments", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["--device", "abacus"], "device 'abacus'"),
+        (["--init", "nowhere"], "nowhere is missing"),
         (["--unlabelled", "--moments", "x.csv"], "--moments has no meaning with --unlabelled"),
         (["--unlabelled", "--divide", "videos"], "--divide has no meaning with --unlabelled"),
         (["--divide", "halves"], "argument --divide: invalid choice: 'halves'"),
@@ -169,3 +185,54 @@ def test_as_a_process_it_shows_no_bars_in_a_pipe(mine: Path, tmp_path: Path) -> 
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert len(done.stdout.splitlines()) == 5
+
+
+TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "more"), [((), ("--devices", "2")), (TORCHRUN, ())], ids=["devices", "torchrun"]
+)
+def test_two_processes_save_one_model(
+    mine: Path, tmp_path: Path, launcher: Sequence[str], more: Sequence[str]
+) -> None:
+    out = tmp_path / "run"
+    line = [sys.executable, "-m", *launcher, "gnnreloc.cli", "train", "--data", str(mine)]
+    done = subprocess.run(
+        [*line, "--out", str(out), *TINY, *more],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert done.stdout.count(f"{out / 'model.safetensors'}") == 1
+    assert load_model(out).trained["epochs"] == 2
+    assert len(pd.read_csv(out / "log.csv")) == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_two_processes_with_one_message(mine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    line = [sys.executable, "-m", "gnnreloc", "train", "--data", str(mine), "--out", str(out)]
+    with subprocess.Popen(
+        [*line, *TINY, "--devices", "2", "--epochs", "500"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            last = time.monotonic() + 200
+            while not (out / "checkpoint/last.pt").exists() and time.monotonic() < last:
+                assert process.poll() is None
+                time.sleep(0.1)
+            os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to both
+            _, error = process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130 and error.count("error: ") == 1, error
+    done = int(load_model(out).trained["epochs"])
+    assert f"after {done} of 500 epochs; give the same command with --resume" in error

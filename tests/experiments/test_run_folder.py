@@ -175,7 +175,7 @@ def test_killed_run_resumed_gives_the_numbers_of_an_uninterrupted_one(tmp_path):
 def test_two_processes_write_one_run(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     out = tmp_path / "run"
-    arguments = command("--device", "cpu", "--training.devices", "2", "--out", str(out))
+    arguments = command("--device", "cpu", "--devices", "2", "--out", str(out))
     done = subprocess.run(
         arguments, env=environment, capture_output=True, text=True, check=True, timeout=300
     )

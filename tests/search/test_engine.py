@@ -59,6 +59,14 @@ def test_times_of_a_part_are_those_of_its_file(scenes: dict[str, Any], backbone:
     assert tiou(reloc.localize(part, scenes["reference"], top=1)[0], scenes["truth"]) >= 0.5
 
 
+def test_moments_end_with_the_video(backbone: Any, rendered_videos: Any, tmp_path: Path) -> None:
+    path = rendered_videos.render(tmp_path / "v.mp4", duration=3.16, size=(64, 48)).path
+    reloc = gnnreloc.load(backbone=backbone)
+    video = reloc.encode(path)
+    assert video.features.duration > video.end == pytest.approx(3.16)
+    assert max(found.end for found in reloc.localize(path, video)) == pytest.approx(3.16)
+
+
 def test_features_of_whole_files_are_kept(
     scenes: dict[str, Any], backbone: Any, tmp_path: Path
 ) -> None:
@@ -131,6 +139,13 @@ def test_bad_input(scenes: dict[str, Any], backbone: Any, tmp_path: Path) -> Non
         gnnreloc.load(backbone=backbone, proposals="all")
     with pytest.raises(InputError, match="query has 3 feature channels, the reference 192"):
         reloc.localize(Features(torch.zeros(4, 3), 0.25), scenes["reference"])
+    with pytest.raises(InputError, match="step: found 0.5, and a backbone whose step is 0.25"):
+        gnnreloc.load(backbone=backbone, step=0.5)
+    broken = Features(torch.full((4, 192), torch.nan), 0.25)
+    with pytest.raises(InputError, match="the query.*row 0 .*nan"):
+        reloc.localize(broken, scenes["reference"])
+    with pytest.raises(InputError, match="the video.*row 0 .*nan"):
+        reloc.encode(broken)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot be written"):
         gnnreloc.load(backbone=backbone, cache=tmp_path / "file").encode(scenes["query"])

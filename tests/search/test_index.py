@@ -129,6 +129,26 @@ def test_a_file_that_may_not_be_read(
     assert report.outcomes[0].reason == f"{closed}: no permission to read it"
 
 
+def test_videos_in_a_folder_that_cannot_be_read_stay(
+    videos: Path, tmp_path: Path, backbone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, closed, scandir = tmp_path / "index", videos / "day 1", os.scandir
+    update_index(videos, index, backbone)
+    before = content(index)
+
+    def scan(path: Any) -> Any:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    report = update_index(videos, index, backbone, prune=True)
+    assert report.removed == () and statuses(report)["day 1/"] == "failed"
+    assert content(index) == before
+    reasons = {outcome.video: outcome.reason for outcome in report.outcomes}
+    assert reasons["day 1/"] == f"{closed}: the folder cannot be read: no permission to read it"
+
+
 def test_what_is_done_is_skipped_and_what_changed_is_replaced(
     videos: Path, tmp_path: Path, backbone: Any
 ) -> None:

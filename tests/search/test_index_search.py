@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -210,6 +216,70 @@ def test_it_is_read_while_it_is_written(index: Path, backbone: Any, tmp_path: Pa
         assert [one.score for one in moments] == sorted((m.score for m in moments), reverse=True)
         assert {one.video for one in moments} <= {*NUMBERS, *more}
     assert {one.video for one in library.search(query)} <= {*NUMBERS}
+
+
+READER = """
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from gnnreloc.data import DirectoryFeatureStore
+from gnnreloc.search.library import Library
+from gnnreloc.video import Backbone
+
+{thumbnail}
+
+folder = Path.cwd()
+library = Library(folder / "index", backbone=Thumbnail())
+query = DirectoryFeatureStore(folder / "queries")["query"]
+names, count, lasts = set(), 0, False
+while not lasts:
+    lasts = (folder / "written").exists()  # once more after the end
+    moments = library.search(query, top=5, candidates=50)
+    assert len(moments) == 5
+    names |= {{moment.video for moment in moments}}
+    count += 1
+    (folder / ("reads " + sys.argv[1])).touch()
+print(json.dumps([count, sorted(names), sorted(moment.video for moment in moments)]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_read_while_one_writes(index: Path, backbone: Any, tmp_path: Path) -> None:
+    script = READER.format(thumbnail=inspect.getsource(type(backbone)))
+    query = made_up(200, 3).slice(10.0, 14.0)
+    write_features(tmp_path / "queries" / "query.safetensors", query)
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(number)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    more = {f"more {seed}.mp4": (150, 100 + seed) for seed in range(12)}
+    try:
+        end = time.monotonic() + 120
+        while len(list(tmp_path.glob("reads *"))) < 2 and time.monotonic() < end:
+            assert all(reader.poll() is None for reader in readers)
+            time.sleep(0.05)
+        write_library(tmp_path / "videos", more)
+        update_index(tmp_path / "videos", index, backbone, extract=extract)
+        update_index([], index, remove=list(more))
+        (tmp_path / "written").touch()
+        told = [reader.communicate(timeout=120) for reader in readers]
+    finally:
+        for reader in readers:
+            reader.kill()
+    for output, errors in told:
+        assert output, errors
+        count, names, last = json.loads(output)
+        assert count >= 3 and set(names) <= {*NUMBERS, *more} and set(last) <= {*NUMBERS}
 
 
 def test_what_is_half_written_or_gone(index: Path, backbone: Any) -> None:

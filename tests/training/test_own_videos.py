@@ -10,17 +10,14 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from gnnreloc.data import Features, evaluation_pairs
 from gnnreloc.data.feature_store import DirectoryFeatureStore
 from gnnreloc.errors import InputError
 from gnnreloc.evaluation.protocol import evaluate
 from gnnreloc.models import create_model, load_model
-from gnnreloc.training import Trainer
+from gnnreloc.training import Trainer, load_checkpoint
 from gnnreloc.training.own_videos import (
-    EPOCHS,
-    VALIDATE_EVERY,
     InterruptedTrainingError,
     TrainedRun,
     graph_systems,
@@ -176,9 +173,3 @@ def test_the_system_must_be_a_graph(mine: Path, tmp_path: Path) -> None:
         train(mine, tmp_path / "run", system="none")
     trained = train(mine, tmp_path / "run", system="khop_n1_k12")
     assert load_model(trained.file).name == "khop_n1_k12"
-
-
-def test_the_recipe_is_tuned() -> None:
-    path = Path(__file__).parents[2] / "experiments/recipes/tuned.yaml"
-    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert recipe == {"epochs": EPOCHS, "training": {"validate_every": VALIDATE_EVERY}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -67,11 +68,43 @@ def test_by_name(efficientnet: EfficientNetLite0) -> None:
         ("efficientnet_lite0", {"layers": 3}, "backbone 'efficientnet_lite0': .*'layers'"),
         ("efficientnet_lite0", {"device": "gpu9"}, "device 'gpu9': not to be had here"),
         ("efficientnet_lite0", {"step": -1.0}, "step: found -1.0, wanted seconds"),
+        ("efficientnet_lite0", {"step": 1e-6}, "step: found 1e-06 s, wanted 0.001 s or more"),
+        ("c3d", {}, "no weights come with it, wanted 'weights', .*--option weights=FILE"),
+        (3, {}, "backbone: found 3, wanted a name or an instance"),
     ],
 )
-def test_what_cannot_be_built(name: str, options: dict[str, object], culprit: str) -> None:
+def test_what_cannot_be_built(name: Any, options: dict[str, object], culprit: str) -> None:
     with pytest.raises(InputError, match=culprit):
         create_backbone(name, **options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+class Grey(Backbone):
+    name, channels, frame_size = "grey", 1, (4, 4)
+
+    def __init__(self, **facts: Any) -> None:
+        vars(self).update(facts)
+
+    def encode(self, clips: torch.Tensor) -> torch.Tensor:
+        return clips.float().mean(dim=(1, 2, 3, 4))[:, None]
+
+
+@pytest.mark.parametrize(
+    ("facts", "culprit"),
+    [
+        ({"name": 3}, "name is 3, wanted str"),
+        ({"channels": 0}, "channels is 0, wanted 1 or more"),
+        ({"channels": "512"}, "channels is '512', wanted 1 or more"),
+        ({"fps": 0.0}, "fps is 0.0, wanted a number above 0"),
+        ({"fps": float("inf")}, "fps is inf, wanted a number above 0"),
+        ({"frame_size": 224}, "frame_size is 224, wanted width and height"),
+        ({"device": "cpu"}, "device is 'cpu', wanted device"),
+        ({"clip_frames": 1.5}, "clip_frames is 1.5, wanted 1 or more"),
+    ],
+)
+def test_facts_that_cannot_be(facts: dict[str, Any], culprit: str) -> None:
+    Grey().check()
+    with pytest.raises(InputError, match=f"backbone Grey: {culprit}"):
+        Grey(**facts).check()
 
 
 def test_one_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +115,12 @@ def test_one_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "    def encode(self, clips):\n"
         "        return clips.float().mean(dim=(1, 2, 3))\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "bad_backbone.py").write_text("import sys\nsys.exit('no licence')\n")
+    # An installed command does not have its folder in the path of modules.
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="cannot be imported: SystemExit: no licence"):
+        create_backbone("bad_backbone:Net")
     backbone = create_backbone("own_backbone:MeanColour", step=0.1)
     assert isinstance(backbone, Backbone) and backbone.step == pytest.approx(0.1)
     assert backbone.encode(torch.full((2, 1, 16, 16, 3), 7)).tolist() == [[7.0] * 3] * 2

@@ -272,3 +272,26 @@ def test_a_stream_without_a_container(rendered_videos: ModuleType, tmp_path: Pat
     assert probe(path).duration == pytest.approx(2.0)
     numbers = [rendered_videos.read_number(frame.image) for frame in decode(path, fps=5)]
     assert numbers == list(range(2, 50, 5))
+
+
+@pytest.mark.parametrize("late", [0.0, 1.4])
+@pytest.mark.parametrize("name", ["v.mpg", "v.mkv", "v.webm", "v.mp4", "v.ts"])
+def test_the_length_is_that_of_the_picture_from_its_first_frame(
+    rendered_videos: ModuleType, tmp_path: Path, name: str, late: float
+) -> None:
+    import av
+
+    source_name = {"v.webm": "o.webm", "v.mpg": "o.avi"}.get(name, "o.mp4")
+    video = rendered_videos.render(tmp_path / source_name, duration=2.0)
+    path = tmp_path / name
+    with av.open(str(video.path)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                shift = round(late / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, copy
+                target.mux(packet)
+    assert probe(path).duration == pytest.approx(2.0, abs=0.045)
+    numbers = [rendered_videos.read_number(frame.image) for frame in decode(path, fps=5)]
+    assert numbers == list(range(2, 50, 5))

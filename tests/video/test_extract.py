@@ -127,6 +127,33 @@ def test_a_backbone_that_gives_other_rows(rendered_videos: ModuleType, tmp_path:
         extract_features(path, backbone)
 
 
+def test_a_backbone_that_does_as_it_likes(rendered_videos: ModuleType, tmp_path: Path) -> None:
+    path = rendered_videos.render(tmp_path / "v.mp4", duration=1.0, size=(96, 64)).path
+    backbone = Numbers(rendered_videos.read_number)
+    for answer, culprit in (
+        ([[1.0], [2.0]], r"'numbers': gave a list, wanted a tensor \[2, 1\]"),
+        (torch.ones(2, 1) * 1j, "'numbers': gave torch.complex64, wanted real numbers"),
+    ):
+        backbone.encode = lambda clips, answer=answer: answer  # type: ignore[method-assign]
+        with pytest.raises(InputError, match=culprit):
+            extract_features(path, backbone)
+    backbone.encode = lambda clips: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+    with pytest.raises(InputError, match="v.mp4: ZeroDivisionError: division by zero"):
+        extract_features(path, backbone)
+
+
+def test_a_file_that_changes_while_it_is_read(rendered_videos: ModuleType, tmp_path: Path) -> None:
+    path = rendered_videos.render(tmp_path / "v.mp4", duration=1.0, size=(96, 64)).path
+    backbone = Numbers(rendered_videos.read_number)
+
+    def grow(seconds: float) -> None:
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    with pytest.raises(InputError, match="v.mp4: changed while it was read"):
+        extract_features(path, backbone, progress=grow)
+
+
 def test_steps(rendered_videos: ModuleType, tmp_path: Path) -> None:
     path = rendered_videos.render(tmp_path / "v.mp4", duration=2.0, size=(96, 64)).path
     backbone = Numbers(rendered_videos.read_number)

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,40 @@ def test_workers_leave_what_one_process_leaves(
 
 
 @pytest.mark.slow
+def test_ray_of_the_caller_and_a_step_chosen_late(
+    videos: Path, tmp_path: Path, own_backbone: str
+) -> None:
+    import ray
+
+    folder = str(Path(importlib.import_module("own_backbones").__file__ or "").parent)
+    backbone = create_backbone(own_backbone)
+    backbone.set_step(0.25)
+    (tmp_path / "videos").mkdir()
+    # The first one takes longest: the others are ready before it.
+    for name, source in (("a.mp4", "e.mp4"), ("b.mp4", "a \u00fc.mp4"), ("c.mp4", "text.mp4")):
+        shutil.copy(videos / source, tmp_path / "videos" / name)
+    alone = extract_folder(tmp_path / "videos", tmp_path / "alone", backbone)
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join([folder, *sys.path])}},
+    )
+    try:
+        before = ray.data.DataContext.get_current().execution_options.preserve_order
+        extract = RayExtraction(workers=2)
+        together = extract_folder(
+            tmp_path / "videos", tmp_path / "together", backbone, extract=extract
+        )
+        assert ray.is_initialized()
+        assert ray.data.DataContext.get_current().execution_options.preserve_order == before
+    finally:
+        ray.shutdown()
+    assert together == alone and [outcome.rows for outcome in alone] == [20, 8, 0]
+    assert DirectoryFeatureStore(tmp_path / "together")["a.mp4"].step == 0.25
+
+
+@pytest.mark.slow
 def test_worker_that_dies_costs_one_video_at_most(
     videos: Path, tmp_path: Path, own_backbone: str
 ) -> None:
@@ -171,6 +206,26 @@ def test_options_of_workers_need_the_engine(tmp_path: Path) -> None:
     assert features.choose_engine(asked) == RayExtraction(workers=3)
     with pytest.raises(InputError, match="workers: at least 1 is needed, got 0"):
         RayExtraction(workers=0)
+
+
+@pytest.mark.parametrize(
+    ("address", "culprit"),
+    [
+        ("somewhere", "ray: found the address 'somewhere', wanted auto or HOST:PORT"),
+        ("host:99999", "ray: found the address 'host:99999', wanted auto or HOST:PORT"),
+        ("127.0.0.1:{closed}", "ray: no cluster 127.0.0.1:.*: Connection refused"),
+        ("ray://127.0.0.1:{closed}", "ray: no cluster ray://127.0.0.1:.*: Connection refused"),
+    ],
+)
+def test_a_cluster_that_is_not_there(
+    address: str, culprit: str, tmp_path: Path, own_backbone: str
+) -> None:
+    with socket.socket() as one:  # its number is free again, and nobody listens there
+        one.bind(("127.0.0.1", 0))
+        closed = one.getsockname()[1]
+    extract = RayExtraction(address=address.format(closed=closed))
+    with pytest.raises(InputError, match=culprit):
+        list(extract({"a": Path("a")}, tmp_path, create_backbone(own_backbone), "pyav"))
 
 
 def test_backbone_that_cannot_travel_is_named() -> None:

@@ -26,6 +26,7 @@ SECONDS = st.integers(0, 10**7).map(lambda thousandths: thousandths / 1000)
         ("take#2.mp4", "take#2.mp4", 0, None),
         ("a#t=1/b.mp4", "a#t=1/b.mp4", 0, None),
         ("a.mp4#t=1,2#t=3,4", "a.mp4#t=1,2", 3, 4),
+        ("a.mp4#t=x#t=0", "a.mp4#t=x", 0, None),
     ],
 )
 def test_parse(text: str, path: str, start: float, end: float | None) -> None:
@@ -45,6 +46,9 @@ def test_parse(text: str, path: str, start: float, end: float | None) -> None:
         ("a.mp4#t=,", "found #t=,, wanted"),
         ("a.mp4#t=1,2,3", "found #t=1,2,3, wanted"),
         ("a.mp4#t=00:01", "found #t=00:01, wanted"),
+        ("a.mp4#t=1_0", "found #t=1_0, wanted"),
+        ("a.mp4#t=٣,٧", "found #t=٣,٧, wanted"),
+        ("a.mp4#t=x", "if that is the name of a file, add #t=0"),
         ("#t=1,2", "found no path"),
         ("", "found no path"),
     ],
@@ -62,6 +66,11 @@ def test_text_gives_the_clip_back(start: float, length: float | None) -> None:
     assert again.start == clip.start
     assert again.end == clip.end if length is None else again.end == pytest.approx(clip.end)
     assert clip.is_whole == (str(clip) == "v.mp4")
+
+
+def test_a_name_that_looks_like_a_part() -> None:
+    clip = VideoClip(Path("a.mp4#t=1,2"))
+    assert str(clip) == "a.mp4#t=1,2#t=0" and VideoClip.parse(str(clip)) == clip
 
 
 def test_of_takes_texts_paths_and_clips() -> None:

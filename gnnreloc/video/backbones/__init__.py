@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +43,8 @@ def create_backbone(
     """Build a backbone.
 
     Args:
-        name: One of :data:`BACKBONES`, or ``module:Class`` for one of your own.
+        name: One of :data:`BACKBONES`, or ``module:Class`` for one of your own; modules are also
+            looked for in the current folder.
         step: Seconds from one feature row to the next; by default as the backbone has it.
         **options: Arguments of its class.
 
@@ -59,10 +62,11 @@ def create_backbone(
         backbone = build(**options)
     except InputError:
         raise
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"backbone {name!r}: {error}") from error
+    except (Exception, SystemExit) as error:  # one of the user's own may raise anything
+        raise InputError(f"backbone {name!r}: {_told(error)}") from error
     if not isinstance(backbone, Backbone):
         raise InputError(f"backbone {name!r}: found {backbone!r}, wanted a subclass of Backbone")
+    backbone.check()
     if step is not None:
         backbone.set_step(step)
     backbone.made_of = {"name": name, "step": step, **options}
@@ -70,6 +74,8 @@ def create_backbone(
 
 
 def _own(name: str) -> Callable[..., Backbone]:
+    if not isinstance(name, str):
+        raise InputError(f"backbone: found {name!r}, wanted a name or an instance of Backbone")
     module, colon, attribute = name.partition(":")
     if not colon:
         known = ", ".join(BACKBONES)
@@ -77,7 +83,17 @@ def _own(name: str) -> Callable[..., Backbone]:
             f"unknown backbone {name!r}; known are: {known}, and module:Class for one of your own"
         )
     try:
+        # An installed command has the folder of its script there, not the one it is called in.
+        if not {"", os.getcwd()} & set(sys.path):
+            sys.path.append(os.getcwd())
         build: Callable[..., Backbone] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"backbone {name!r}: cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the module does
+        raise InputError(f"backbone {name!r}: cannot be imported: {_told(error)}") from error
     return build
+
+
+def _told(error: BaseException) -> str:
+    """An error in words; of those whose text says little alone, also the kind."""
+    if isinstance(error, (AttributeError, ImportError, OSError, TypeError, ValueError)):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}"

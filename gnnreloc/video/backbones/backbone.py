@@ -10,6 +10,9 @@ from torch import Tensor
 
 from gnnreloc.errors import InputError
 
+#: Fewer seconds from one row to the next are a slip of the pen: a minute would have 60000 rows.
+SHORTEST_STEP = 0.001
+
 
 class Backbone(ABC):
     """A network (or any function) from short runs of frames to feature rows.
@@ -79,16 +82,47 @@ class Backbone(ABC):
         """
         if not 0 < step < float("inf"):
             raise InputError(f"step: found {step}, wanted seconds greater than 0")
+        if step < SHORTEST_STEP:
+            raise InputError(f"step: found {step:g} s, wanted {SHORTEST_STEP:g} s or more")
         if self.clip_frames == 1:
             self.fps, self.stride = 1 / step, 1
-            return
+        else:
+            self.stride = self._frames_in(step)
+        if self.made_of is not None:
+            self.made_of = {**self.made_of, "step": step}
+
+    def _frames_in(self, step: float) -> int:
         stride = round(step * self.fps)
         if stride < 1:
             raise InputError(
                 f"step: found {step:g} s, wanted {1 / self.fps:g} s or more for {self.name}, which "
                 f"looks at {self.fps:g} frames a second"
             )
-        self.stride = stride
+        return stride
+
+    def check(self) -> None:
+        """Raise unless the facts about the backbone can be.
+
+        Raises:
+            InputError: If one is missing, of another type or out of range; names it.
+        """
+        kind, size = type(self).__name__, getattr(self, "frame_size", None)
+        for name, wanted in (("name", str), ("weights", str), ("device", torch.device)):
+            found = getattr(self, name, None)
+            if not isinstance(found, wanted):
+                raise InputError(f"backbone {kind}: {name} is {found!r}, wanted {wanted.__name__}")
+        for name in ("channels", "clip_frames", "stride"):
+            found = getattr(self, name, None)
+            if not (isinstance(found, int) and found >= 1):
+                raise InputError(f"backbone {kind}: {name} is {found!r}, wanted 1 or more")
+        if not (isinstance(self.fps, (int, float)) and 0 < self.fps < float("inf")):
+            raise InputError(f"backbone {kind}: fps is {self.fps!r}, wanted a number above 0")
+        if not (
+            isinstance(size, (tuple, list))
+            and len(size) == 2
+            and all(isinstance(side, int) and side >= 1 for side in size)
+        ):
+            raise InputError(f"backbone {kind}: frame_size is {size!r}, wanted width and height")
 
     @property
     def settings(self) -> dict[str, Any]:

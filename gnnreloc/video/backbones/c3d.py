@@ -85,7 +85,7 @@ class C3D(Backbone):
 
     Args:
         weights: File of a PyTorch state dict, see
-            :func:`gnnreloc.video.backbones.c3d_weights.load_c3d`.
+            :func:`gnnreloc.video.backbones.c3d_weights.load_c3d`. None come with this package.
         projection: File with ``mean`` and ``components`` of a PCA, see
             :func:`gnnreloc.video.backbones.c3d_weights.load_projection`.
         layer: Layer whose activations are the features: ``"fc6"`` or ``"fc7"``.
@@ -105,12 +105,17 @@ class C3D(Backbone):
 
     def __init__(
         self,
-        weights: str | Path,
+        weights: str | Path | None = None,
         projection: str | Path | None = None,
         layer: str = "fc7",
         mean: tuple[float, float, float] = (90.25, 97.66, 101.41),
         device: str | torch.device | None = None,
     ) -> None:
+        if weights is None:
+            raise InputError(
+                "backbone 'c3d': no weights come with it, wanted 'weights', a file of published "
+                "ones: --option weights=FILE"
+            )
         if layer not in LAYERS:
             raise InputError(f"layer: found {layer!r}, wanted one of {LAYERS}")
         if len(mean) != 3:

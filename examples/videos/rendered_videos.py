@@ -1,6 +1,6 @@
 """Videos of known content: moving figures at known times, and the number of every frame in it.
 
-    python tests/video/rendered_videos.py OUT.mp4 circle_bounces:2:5 square_rotates:8:10.5
+    python examples/videos/rendered_videos.py OUT.mp4 circle_bounces:2:5 square_rotates:8:10.5
 
 A scene is an action that a figure performs on a textured background from one second to another.
 The same action looks different with another seed (place, size, colours, phase) and another speed.
@@ -38,13 +38,17 @@ _IDENTITY = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], ">i4")
 
 
 class Scene(NamedTuple):
-    """An action from ``start`` to ``end`` (seconds), at a speed in cycles per second."""
+    """An action from ``start`` to ``end`` (seconds), at a speed in cycles per second.
+
+    ``figure`` names one of ``FIGURES``; by default it is that of the action.
+    """
 
     action: str
     start: float
     end: float
     speed: float = 1.0
     seed: int = 0
+    figure: str = ""
 
 
 class Rendered(NamedTuple):
@@ -95,6 +99,19 @@ def _stripes(x: Grid, y: Grid) -> NDArray[np.bool_]:
     return (abs(x) < 1) & (abs(y) < 1) & (np.sin(9 * y) > 0)
 
 
+#: Whether a point belongs to a figure.
+Figure = Callable[[Grid, Grid], NDArray[np.bool_]]
+FIGURES: dict[str, Figure] = {
+    "disc": _disc,
+    "square": _square,
+    "triangle": _triangle,
+    "bar": _bar,
+    "ring": _ring,
+    "cross": _cross,
+    "discs": _two_discs,
+    "stripes": _stripes,
+}
+
 Pose = tuple[float, float, float, float]
 
 
@@ -105,7 +122,7 @@ def _wave(cycle: float) -> float:
 
 #: Name of each action to its figure, and where it is after a number of cycles: shift to the right
 #: and down in figure sizes, turn in radians, size.
-ACTIONS: dict[str, tuple[Callable[[Grid, Grid], NDArray[np.bool_]], Callable[[float], Pose]]] = {
+ACTIONS: dict[str, tuple[Figure, Callable[[float], Pose]]] = {
     "circle_bounces": (_disc, lambda c: (0, 0.9 - 1.8 * abs(np.sin(np.pi * c)), 0, 0.8)),
     "square_rotates": (_square, lambda c: (0, 0, 2 * np.pi * c, 1)),
     "triangle_zigzags": (_triangle, lambda c: (1.3 * _wave(c), 0.7 * _wave(4 * c), 0, 0.8)),
@@ -155,6 +172,7 @@ def _draw_scene(
     picture: NDArray[np.float64], x: Grid, y: Grid, aspect: float, time: float, scene: Scene
 ) -> None:
     figure, move = ACTIONS[scene.action]
+    figure = FIGURES[scene.figure] if scene.figure else figure
     random = np.random.default_rng(1000 + scene.seed)
     cycle = random.uniform() + scene.speed * (time - scene.start)
     scale = random.uniform(0.19, 0.24)
