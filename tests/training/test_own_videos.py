@@ -16,7 +16,7 @@ from gnnreloc.data.feature_store import DirectoryFeatureStore
 from gnnreloc.errors import InputError
 from gnnreloc.evaluation.protocol import evaluate
 from gnnreloc.models import create_model, load_model
-from gnnreloc.training import Trainer, load_checkpoint
+from gnnreloc.training import Trainer
 from gnnreloc.training.own_videos import (
     InterruptedTrainingError,
     TrainedRun,
