@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
@@ -47,6 +48,8 @@ class FrameLevel(Relocalizer):
         shortest: length of the shortest segment, in lengths of the query.
         longest: length of the longest segment, in lengths of the query.
         contrast: weight of what stands out from its surroundings; 0 leaves it out.
+        centred: take the mean row of the reference from both clips: it is what all its moments have
+            in common.
         max_rows: rows of the reference above which it is averaged.
         max_moments: number of moments that it gives at most.
 
@@ -64,6 +67,7 @@ class FrameLevel(Relocalizer):
         shortest: float = 0.5,
         longest: float = 2.0,
         contrast: float = 0.0,
+        centred: bool = False,
         max_rows: int = 256,
         max_moments: int = 10,
     ) -> None:
@@ -89,6 +93,7 @@ class FrameLevel(Relocalizer):
         self.shortest = shortest
         self.longest = longest
         self.contrast = contrast
+        self.centred = centred
         self.max_rows = max_rows
         self.max_moments = max_moments
 
@@ -101,6 +106,10 @@ class FrameLevel(Relocalizer):
             InputError: if the two clips differ in width.
         """
         require_channels(query, reference)
+        if self.centred:
+            mean = reference.values.mean(dim=0)
+            query = replace(query, values=query.values - mean)
+            reference = replace(reference, values=reference.values - mean)
         rows = pool_rows(reference, math.ceil(reference.num_steps / self.max_rows))
         clip = resample_clip(query, self.timesteps)
         unit = torch.nn.functional.normalize

@@ -73,14 +73,23 @@ class EncodedVideo:
     encoded: EncodedReference
 
 
+def training_free_system(*, centred: bool = True) -> FrameLevel:
+    """What answers where no model is given: no training, and no proposals.
+
+    The query is aligned with every segment of the video by the cosines of their features, less the
+    mean row of the video; a segment must stand out from what surrounds it.
+
+    Args:
+        centred: take the mean row away; not where that is done already.
+    """
+    return FrameLevel(contrast=CONTRAST, centred=centred, max_rows=MOST_ROWS, max_moments=MOMENTS)
+
+
 class Engine:
     """Finds in videos what a query clip shows.
 
     Args:
-        model: a trained model; by default :class:`~gnnreloc.models.FrameLevel`, which aligns the
-            query with every segment of the video by the cosines of their features, without any
-            training. Features are then centred by the mean of the video, which is what all its
-            moments have in common.
+        model: a trained model; by default :func:`training_free_system`.
         backbone: what makes the features, or its name; by default that of the model.
         step: seconds from one feature row to the next; by default that of the model.
         options: arguments of a backbone that is given by its name, or that of the model.
@@ -110,11 +119,7 @@ class Engine:
             known = ", ".join(get_args(Proposals))
             raise InputError(f"proposals must be one of {known}, got {proposals!r}")
         self.model = model
-        self.system: Relocalizer = (
-            FrameLevel(contrast=CONTRAST, max_rows=MOST_ROWS, max_moments=MOMENTS)
-            if model is None
-            else model.model
-        )
+        self.system: Relocalizer = training_free_system() if model is None else model.model
         self.proposals: Proposals = proposals
         trained = {} if model is None else model.features
         if not isinstance(backbone, Backbone):
@@ -140,7 +145,7 @@ class Engine:
         features = self._features(video, "the video")
         name, start, end = _place(video)
         if self.model is None:
-            system_input, proposals = _centred(features, features), None
+            system_input, proposals = features, None
         else:
             system_input = self.model.prepare(features, name or "the video")
             proposals = self._propose(features)
@@ -174,9 +179,7 @@ class Engine:
         if not isinstance(video, EncodedVideo):
             video = self.encode(video)
         clip = self.encode_query(query)
-        if self.model is None:
-            clip = _centred(clip, video.features)
-        else:
+        if self.model is not None:
             clip = self.model.prepare(clip, _name(query) or "the query")
         moments = video.encoded.localize(clip)
         kept = nms_1d(moments.segments, moments.scores, MAX_OVERLAP, max_keep=top)
@@ -243,10 +246,3 @@ def _place(source: Source) -> tuple[str, float, float]:
     clip = clip.within(probe(clip.path).duration)
     assert clip.end is not None
     return _name(source), clip.start, clip.end
-
-
-def _centred(features: Features, video: Features) -> Features:
-    """Features less the mean row of a video."""
-    if features.num_channels != video.num_channels:
-        return features  # the system says it
-    return Features(features.values - video.values.mean(dim=0), features.step, features.offset)

@@ -18,7 +18,13 @@ from gnnreloc.errors import InputError
 from gnnreloc.models.frame_level import SURROUNDINGS, FrameLevel
 from gnnreloc.models.saved_model import SavedModel, load_model
 from gnnreloc.proposals import nms_1d
-from gnnreloc.search.engine import MAX_OVERLAP, Engine, FoundMoment, Source
+from gnnreloc.search.engine import (
+    MAX_OVERLAP,
+    Engine,
+    FoundMoment,
+    Source,
+    training_free_system,
+)
 from gnnreloc.search.index import FEATURES
 from gnnreloc.search.index_settings import read_settings
 from gnnreloc.search.index_tables import Candidate, IndexTables
@@ -90,6 +96,8 @@ class Library:
             cache=cache,
             progress=progress,
         )
+        # Rows are centred here: by the mean of their whole video, of which a part is read.
+        self.system = training_free_system(centred=False) if model is None else model.model
 
     def search(
         self,
@@ -212,7 +220,7 @@ class Library:
         self, videos: Iterable[list[_Neighbourhood]], query: Features
     ) -> Iterator[ScoredSegments]:
         """Segments of videos with their scores."""
-        system, model = self.engine.system, self.engine.model
+        system, model = self.system, self.engine.model
         if model is None:
             assert isinstance(system, FrameLevel)
             clip = replace(query, values=query.values - self.embedding.mean)
@@ -232,8 +240,8 @@ class Library:
 
     def _moments(self, scored: ScoredSegments, top: int) -> list[FoundMoment]:
         """The best of them that hardly overlap."""
-        if isinstance(self.engine.system, FrameLevel):
-            scored = distinct(self.engine.system, scored)
+        if isinstance(self.system, FrameLevel):
+            scored = distinct(self.system, scored)
         video, segments, scores = scored
         kept = nms_1d(segments, scores, MAX_OVERLAP, max_keep=top)
         return [
@@ -245,7 +253,7 @@ class Library:
 
     def _around(self, segments: Tensor, query: Features) -> tuple[Tensor, int]:
         """Candidates with what is looked at around them, and rows of it that only surround."""
-        system = self.engine.system
+        system = self.system
         if not isinstance(system, FrameLevel):
             # What the model sees around a clip, and by how much it may move a boundary.
             return widen(segments, 1.0 + getattr(system, "context", 0.0)), 0

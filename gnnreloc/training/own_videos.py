@@ -24,7 +24,7 @@ from gnnreloc.models.graph_relocalizer import GraphRelocalizer
 from gnnreloc.models.registry import list_models, model_builder
 from gnnreloc.models.relocalizer import Relocalizer
 from gnnreloc.models.saved_model import FILE_NAME, save_model
-from gnnreloc.models.training_free import TrainingFree
+from gnnreloc.search.engine import training_free_system
 from gnnreloc.training.checkpoint import load_checkpoint
 from gnnreloc.training.initial_model import new_model, saved_model
 from gnnreloc.training.seeding import seed_everything
@@ -169,8 +169,9 @@ def train_on_folder(
     file = save(epochs)
     figures = {}
     if judge is not None:
-        free = TrainingFree(timesteps=model.timesteps)
-        figures = {"training-free": judge(free, LAST_QUERIES)}
+        plain, _ = _judge(raw, unlabelled, seed)
+        assert plain is not None
+        figures = {"training-free": plain(training_free_system(), LAST_QUERIES)}
         figures["trained"] = judge(model, LAST_QUERIES)
     return TrainedRun(start.name, file, log, corpus, figures, judged_on)
 

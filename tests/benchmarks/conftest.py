@@ -15,7 +15,7 @@ import torch
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = (
     *("adjacency", "adjacency_cases", "common", "extraction", "library", "library_plot"),
-    *("library_recall", "library_videos", "loader", "matrix_work", "memory", "plot"),
+    *("library_recall", "library_videos", "loader", "matrix_work", "memory", "planning", "plot"),
     *("record", "search", "training_step"),
 )
 NODE_NAMES = (

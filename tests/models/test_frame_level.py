@@ -228,3 +228,17 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 def test_repr() -> None:
     expected = "FrameLevel(alignment=diagonal, timesteps=8, shortest=0.5, longest=2)"
     assert repr(FrameLevel(alignment="diagonal", timesteps=8)) == expected
+
+
+def test_centred_is_asked_of_clips_less_the_mean_row_of_the_reference() -> None:
+    torch.manual_seed(0)
+    query, reference = Features(torch.randn(6, 5), 0.5), Features(torch.randn(30, 5) + 3, 0.5)
+    mean = reference.values.mean(dim=0)
+    found = FrameLevel(centred=True).localize(query, reference)
+    wanted = FrameLevel().localize(
+        Features(query.values - mean, 0.5), Features(reference.values - mean, 0.5)
+    )
+    assert torch.equal(found.segments, wanted.segments)
+    assert torch.equal(found.scores, wanted.scores)
+    plain = FrameLevel().localize(query, reference)
+    assert not torch.equal(found.scores[:1], plain.scores[:1])

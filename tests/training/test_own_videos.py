@@ -15,7 +15,8 @@ from gnnreloc.data import Features, evaluation_pairs
 from gnnreloc.data.feature_store import DirectoryFeatureStore
 from gnnreloc.errors import InputError
 from gnnreloc.evaluation.protocol import evaluate
-from gnnreloc.models import create_model, load_model
+from gnnreloc.models import load_model
+from gnnreloc.search.engine import training_free_system
 from gnnreloc.training import Trainer
 from gnnreloc.training.own_videos import (
     InterruptedTrainingError,
@@ -79,7 +80,8 @@ def test_the_saved_model_gives_the_figures_from_raw_features(mine: Path, tmp_pat
     pairs = evaluation_pairs(corpus, "test", queries=8, references_per_query=1)
     asked = evaluate(loaded.model, replace(corpus, features=features), pairs).summary
     assert trained.figures["trained"] == {"r1_0.5": asked["r1"]["0.5"], "miou": asked["miou"]}
-    free = evaluate(create_model("training_free", timesteps=4), corpus, pairs).summary
+    # What is found without a model: by "gnnreloc localize", from features as they are.
+    free = evaluate(training_free_system(), replace(corpus, features=dict(store)), pairs).summary
     assert trained.figures["training-free"]["miou"] == free["miou"]
     video = next(iter(store))
     torch.testing.assert_close(loaded.propose(store[video]), corpus.proposals[video])
