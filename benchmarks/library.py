@@ -156,7 +156,7 @@ def measure(options: Any, device: torch.device) -> list[dict[str, Any]]:
     channels = 48 if quick else 1280
     small = {"timesteps": 6, "hidden_channels": 8} if quick else {}
     model = train(
-        4 if quick else 60, channels=channels, epochs=1 if quick else 3, seed=seed, **small
+        4 if quick else 60, channels=channels, epochs=1 if quick else 12, seed=seed, **small
     )
     # A library is built once where this takes long; queries differ, so that many are timed.
     building = Session(device, Limits(seconds=0.01, long=0.0 if quick else 2.0))
@@ -171,10 +171,14 @@ def measure(options: Any, device: torch.device) -> list[dict[str, Any]]:
             proposals = built["setting"]["proposals"]
             results += [built, *ask(videos, folder, model, asking, proposals)]
             compared = videos.queries[: 4 if quick else COMPARED]
-            for chosen, asked in ((options.recall, None), (options.model_recall, model)):
-                library = Library(folder, asked, backbone=videos.backbone)
-                if quick or size in chosen:
-                    results += two_stages(library, compared, numbers, videos.is_right)
+            if quick or size in options.recall:
+                library = Library(folder, backbone=videos.backbone)
+                results += two_stages(library, compared, numbers, videos.is_right)
+            if quick or size in options.model_recall:
+                own = Path(place, "for_model")
+                videos.build(own, model)
+                library = Library(own, model, backbone=videos.backbone)
+                results += two_stages(library, compared, numbers, videos.is_right)
             if proposals > EXACT_UP_TO:
                 library = Library(folder, backbone=videos.backbone)
                 results += approximate(library, compared, CANDIDATES)

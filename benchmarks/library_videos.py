@@ -98,12 +98,12 @@ class Videos:
             write_features(store / f"{feature_name(video)}.safetensors", features)
             yield Outcome(video, path, "done", features.num_steps, features.step)
 
-    def build(self, folder: Path) -> IndexReport:
-        """Write the index of the library."""
+    def build(self, folder: Path, model: SavedModel | None = None) -> IndexReport:
+        """Write the index of the library, for all or for a model."""
         with tempfile.TemporaryDirectory() as files:
             for name in self.features:
                 Path(files, f"{name}.mp4").touch()
-            return update_index(files, folder, self.backbone, extract=self.extract)
+            return update_index(files, folder, self.backbone, model=model, extract=self.extract)
 
 
 def generate(proposals: int, *, channels: int, seed: int) -> Videos:

@@ -46,7 +46,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="option of the backbone; may be given several times",
     )
     add("--decoder", metavar="NAME", help="pyav or torchcodec")
-    add("--checkpoint", metavar="PATH", help="what gnnreloc train left: windows as it knows them")
+    add(
+        "--checkpoint",
+        metavar="PATH",
+        help="what gnnreloc train left: windows and vectors that suit it",
+    )
     features.add_engine_options(parser)
     add("--prune", action="store_true", help="take out videos that the library no longer has")
     add(

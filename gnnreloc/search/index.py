@@ -76,7 +76,8 @@ def update_index(
             the model.
         step: seconds from one feature row to the next, likewise.
         options: arguments of the backbone, for one that is given by its name.
-        model: a trained model whose windows are the proposals of a new index.
+        model: a trained model whose windows are the proposals of a new index, and whose first
+            layer says what their vectors tell apart.
         decoder: what decodes, likewise.
         prune: take out videos that are not among the sources; those in a folder that cannot be read
             stay.
@@ -111,7 +112,7 @@ def update_index(
         locks.enter_context(lock_store(folder / FEATURES))
         if new:
             settings.write(folder)
-        writer = _Writer(folder, settings)
+        writer = _Writer(folder, settings, model)
         writer.check_names(found)
         gone = writer.to_remove(remove, found if prune else None)
         for video in gone:
@@ -132,9 +133,10 @@ def update_index(
 class _Writer:
     """Puts videos into an index whose lock is held."""
 
-    def __init__(self, folder: Path, settings: IndexSettings) -> None:
+    def __init__(self, folder: Path, settings: IndexSettings, model: SavedModel | None) -> None:
         self.folder = folder
         self.settings = settings
+        self.model = model
         self.store = DirectoryFeatureStore(folder / FEATURES)
         self.embedding = read_embedding(folder)
         self.tables: IndexTables | None = None
@@ -210,7 +212,7 @@ class _Writer:
         if good and self.embedding is None:
             # In the order of their names, so that it does not depend on who was ready first.
             names = sorted(feature_name(outcome.video) for outcome in good)
-            embedding = fit_embedding(self.store[name] for name in names)
+            embedding = fit_embedding((self.store[name] for name in names), model=self.model)
             embedding.write(self.folder)
             self._open(embedding)
         for outcome in waiting:

@@ -15,6 +15,7 @@ from torch import Tensor
 from gnnreloc.atomic_write import atomic_write
 from gnnreloc.data.features import Features, resample, resample_clip
 from gnnreloc.errors import InputError
+from gnnreloc.models.saved_model import SavedModel
 
 FILE_NAME = "embedding.safetensors"
 #: Bins of a clip, and what is kept of each: of the right moments on rendered videos, as many come
@@ -41,7 +42,8 @@ class ProposalEmbedding:
 
     Args:
         mean: :math:`\mu` of queries, ``[C]``.
-        directions: :math:`P`, orthonormal columns, ``[C, d]``.
+        directions: :math:`P`, ``[C, d]``: those in which rows differ most, or those that a model
+            reads.
         timesteps: :math:`T`.
     """
 
@@ -112,12 +114,19 @@ def read_embedding(folder: Path) -> ProposalEmbedding | None:
         raise InputError(f"{path} is damaged: {error}") from error
 
 
-def fit_embedding(videos: Iterable[Features], *, channels: int = CHANNELS) -> ProposalEmbedding:
+def fit_embedding(
+    videos: Iterable[Features], *, channels: int = CHANNELS, model: SavedModel | None = None
+) -> ProposalEmbedding:
     """Learn the embedding: the directions in which rows differ most from the mean of their video.
 
     Args:
         videos: features of some videos of the library, at least one; read one after the other.
         channels: directions that are kept at most.
+        model: what will rank the candidates; where it begins with a linear layer, the directions
+            are the rows of this, as many as it has: what it has learned to overlook is overlooked.
+
+    Raises:
+        InputError: if the model reads features of another width.
 
     Example:
         >>> video = Features(torch.tensor([[0.0, 5.0], [2.0, 5.0]]), step=1.0)
@@ -133,10 +142,30 @@ def fit_embedding(videos: Iterable[Features], *, channels: int = CHANNELS) -> Pr
         centred = (rows[spread] - mean).double()
         products = products + centred.T @ centred / len(centred)
         means.append(mean)
-    directions = torch.linalg.eigh(products).eigenvectors.flip(dims=[1])[:, :channels]
-    return ProposalEmbedding(mean_of(means), directions.float())
+    directions = None if model is None else _read_by(model)
+    if directions is None:
+        directions = torch.linalg.eigh(products).eigenvectors.flip(dims=[1])[:, :channels].float()
+    mean = mean_of(means)
+    if len(directions) != len(mean):
+        raise InputError(
+            f"the model reads {len(directions)} feature channels, the videos have {len(mean)}"
+        )
+    return ProposalEmbedding(mean, directions)
 
 
 def mean_of(means: Sequence[Tensor]) -> Tensor:
     """Mean of the means of several videos, ``[C]``."""
     return torch.stack(list(means)).mean(dim=0)
+
+
+def _read_by(model: SavedModel) -> Tensor | None:
+    """Directions of features, as they were extracted, that a model reads, ``[C, d]``."""
+    projection = getattr(model.model, "projection", None)
+    if not isinstance(projection, torch.nn.Sequential):
+        return None
+    linear = projection[0]
+    assert isinstance(linear, torch.nn.Linear)
+    weight = linear.weight.detach().float()
+    if model.scaling is not None:
+        weight = weight / model.scaling.deviation
+    return weight.T.contiguous()

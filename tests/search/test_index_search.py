@@ -31,8 +31,6 @@ from gnnreloc.search.engine import MAX_OVERLAP
 from gnnreloc.search.index import update_index
 from gnnreloc.search.index_tables import IndexTables
 from gnnreloc.search.library import Library, open_library
-from gnnreloc.search.places import neighbourhoods
-from gnnreloc.search.proposal_embedding import ProposalEmbedding, fit_embedding
 from gnnreloc.video import Backbone, Outcome
 from gnnreloc.video.video_files import feature_name
 
@@ -317,46 +315,3 @@ def test_bad_use(index: Path, backbone: Any, tmp_path: Path) -> None:
     (index / "embedding.safetensors").unlink()
     with pytest.raises(InputError, match="holds no videos yet"):
         Library(index, backbone=backbone)
-
-
-def test_vectors_are_means_of_cosines() -> None:
-    video = made_up(100, 0)
-    mean = video.values.mean(dim=0)
-    embedding = ProposalEmbedding(mean, torch.eye(192), timesteps=2)
-    segments = torch.tensor([[2.0, 4.0], [10.0, 18.0]])
-    vectors = embedding.embed_proposals(video, mean, segments)
-    assert vectors.shape == (2, embedding.width)
-    assert torch.allclose(vectors.norm(dim=1), torch.ones(2))
-    query = video.slice(2.0, 4.0)
-    found = vectors @ embedding.embed_query(query)
-    rows = video.values - mean
-    halves = [(rows[8:12].mean(0), rows[40:56].mean(0)), (rows[12:16].mean(0), rows[56:72].mean(0))]
-    cosines = [torch.cosine_similarity(own, other, dim=0) for own, other in halves]
-    wanted = torch.stack([torch.tensor(1.0), torch.stack(cosines).mean()])
-    assert torch.allclose(found, wanted, atol=1e-5)
-
-
-def test_learned_directions_hold_most_of_what_moves() -> None:
-    videos = [made_up(100, seed) for seed in range(3)]
-    embedding = fit_embedding(videos, channels=8)
-    directions = embedding.directions
-    assert torch.allclose(directions.T @ directions, torch.eye(8), atol=1e-5)
-    centred = torch.cat([video.values - video.values.mean(dim=0) for video in videos])
-    # No 8 directions hold more: those of the singular value decomposition.
-    best = torch.linalg.svdvals(centred.double())[:8].square().sum()
-    assert float((centred @ directions).square().sum()) == pytest.approx(float(best), rel=1e-4)
-    means = torch.stack([video.values.mean(dim=0) for video in videos])
-    assert torch.allclose(embedding.mean, means.mean(dim=0), atol=1e-5)
-
-
-def test_neighbourhoods_cover_their_segments_and_do_not_meet() -> None:
-    random = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        start = torch.rand(12, generator=random).double() * 100
-        segments = torch.stack([start, start + 5 * torch.rand(12, generator=random)], dim=1)
-        parts = list(neighbourhoods(segments, 400, 0.25))
-        assert sorted(place for *_, inside in parts for place in inside) == list(range(12))
-        for first, last, inside in parts:
-            assert first * 0.25 <= segments[inside, 0].min() + 1e-6
-            assert last * 0.25 >= min(100.0, segments[inside, 1].max() - 1e-6)
-        assert all(one[1] < other[0] for one, other in zip(parts, parts[1:], strict=False))
