@@ -39,9 +39,9 @@ types: $(INSTALLED)  ## mypy --strict on gnnreloc/
 fast: $(INSTALLED)  ## doctests and the tests that take seconds
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile
 
-# pytest ends with 5 when no test is marked slow.
+# Two processes, as most tests start some of their own. pytest ends with 5 when no test is marked slow.
 slow: $(INSTALLED)  ## the tests that take longer
-	$(VENV_PYTHON) -m pytest -m slow || [ $$? -eq 5 ]
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -m slow -n 2 --dist loadfile || [ $$? -eq 5 ]
 
 clean:  ## remove the environment, caches and builds (runs/ stays)
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build *.egg-info

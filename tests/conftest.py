@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,10 @@ from torch import Tensor
 if not torch.cuda.is_available():
     # Kernels then run in Triton's interpreter; what is imported below may import Triton.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+if threading.current_thread() is threading.main_thread():
+    # A shell starts what runs behind it with SIGINT ignored, which processes of tests would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from gnnreloc.data import Corpus, temporal_iou, write_features
 from gnnreloc.datasets import synthetic
