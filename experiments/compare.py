@@ -9,9 +9,10 @@ What stands behind ``--`` goes to every call of run.py (``--model.*`` and ``--tr
 systems that are trained). The same command goes on where it was stopped: finished runs are kept,
 begun ones taken up, failed ones tried again. The folder ``--out`` gets, for each data set,
 <dataset>.csv (a row a run), <dataset>_classes.csv, <dataset>_differences.csv (paired bootstrap
-against ``--against``), <dataset>.md, <dataset>.tex, <dataset>.png, and the runs in <dataset>/. The
-tables hold all finished runs that lie there. Exit status: 0, or 1 if a run failed, 2 for bad input,
-130 after Ctrl-C.
+against ``--against``), <dataset>.md, <dataset>.tex, <dataset>.png, <dataset>_report.html (a page
+that shows all of it and loads nothing from elsewhere), and the runs in <dataset>/. The tables hold
+all finished runs that lie there. Exit status: 0, or 1 if a run failed, 2 for bad input, 130 after
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -163,8 +164,11 @@ def compare(options: argparse.Namespace, cells: Sequence[Cell], script: Path, lo
         view = View(options.protocol, options.refinement == "on")
         # A narrow terminal wraps the lines of the table, which is better than to cut its figures.
         wide = Console(width=max(120, console.width))
-        stem = write_tables(folder, runs, view, options.against, wide)
-        _say(console, f"written: {stem}.csv, _classes.csv, _differences.csv, .md, .tex, .png")
+        stem = write_tables(folder, runs, view, options.against, wide, options.root)
+        _say(
+            console,
+            f"written: {stem}.csv, _classes.csv, _differences.csv, .md, .tex, .png, _report.html",
+        )
     for outcome in failed:
         _say(console, f"failed: {outcome.cell}: {outcome.failure} ({outcome.cell.folder})")
     if failed:

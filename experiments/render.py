@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
+from comparison_page import write_report
 from gather import Run, View, classes_table, differences_table, runs_table
 from rich.box import HORIZONTALS
 from rich.console import Console
@@ -26,7 +27,12 @@ _MOST_BANDS = 6
 
 
 def write_tables(
-    folder: Path, runs: Sequence[Run], view: View, against: str, console: Console
+    folder: Path,
+    runs: Sequence[Run],
+    view: View,
+    against: str,
+    console: Console,
+    root: str | None = None,
 ) -> str:
     """Write every table and the figure beside the folder of the runs, and print the table.
 
@@ -36,6 +42,7 @@ def write_tables(
         view: which of their figures are shown.
         against: the system that the others are compared with.
         console: where the table is printed.
+        root: folder of the data set, where it is not where the runs found it.
 
     Returns:
         The path of all files without their endings.
@@ -60,6 +67,8 @@ def write_tables(
     highlight = against if against in curves else None
     figure = plot_recall_over_tiou(curves, highlight=highlight, bands=bands, title=report.title)
     save_figure(figure, f"{stem}.png")
+    path = Path(f"{stem}_report.html")
+    write_report(path, report, runs, differences, (curves, bands), against, root)
     print_report(report, console)
     return stem
 

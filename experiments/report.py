@@ -24,9 +24,12 @@ from gnnreloc.plotting import (
     plot_training,
     save_figure,
 )
+from gnnreloc.report import TableRow
 from gnnreloc.transforms import khop_adjacency
 
 COLUMNS = ("0.5", "0.6", "0.7", "0.8", "0.9")
+HEADER = [*(f"R@1 {level}" for level in COLUMNS), "mean", "R@5 0.5", "mIoU"]
+CAPTION = "R@1: share of pairs whose first prediction has a tIoU above the column's"
 
 
 def print_table(metrics: Mapping[str, Any], *, unseen_classes: bool = True) -> None:
@@ -35,27 +38,50 @@ def print_table(metrics: Mapping[str, Any], *, unseen_classes: bool = True) -> N
     table = Table(
         # Without padding on the right, the figures fit into a terminal of 80 columns uncut.
         padding=(0, 1) if console.width > 96 else (0, 0, 0, 1),
-        title=f"{_title(metrics, unseen_classes)}, protocol open",
-        caption="R@1: share of pairs whose first prediction has a tIoU above the column's",
+        title=f"{run_title(metrics, unseen_classes)}, protocol open",
+        caption=CAPTION,
     )
     table.add_column("system", no_wrap=True)
-    for name in (*(f"R@1 {level}" for level in COLUMNS), "mean", "R@5 0.5", "mIoU"):
+    for name in HEADER:
         table.add_column(name, justify="right", min_width=5)
-    for name, summary in metrics["baselines"].items():
-        table.add_row(name, *_cells(summary), style="dim")
-    table.add_section()
-    if metrics["wrong_class_query"] is not None:
-        table.add_row("wrong-class query", *_cells(metrics["wrong_class_query"]))
-    own = _cells(metrics)
-    for title, view in (("filtered (leaks)", "filtered"), ("before refinement", "unrefined")):
-        cells = _cells(metrics[view])
-        if cells != own:  # else the system gives moments of its own, or does not refine
-            table.add_row(title, *cells)
-    table.add_row(metrics["system"], *own, style="bold")
+    for row in table_rows(metrics):
+        if row.ruled:
+            table.add_section()
+        style = "bold" if row.bold else "dim" if row.cells[0] in metrics["baselines"] else None
+        table.add_row(*row.cells, style=style)
     console.print(table)
 
 
-def _title(metrics: Mapping[str, Any], unseen_classes: bool) -> str:
+def table_rows(metrics: Mapping[str, Any]) -> list[TableRow]:
+    """The lines of the table: baselines, checks, and at last the run's own system."""
+    rows = [TableRow([name, *_cells(summary)]) for name, summary in metrics["baselines"].items()]
+    own = _cells(metrics)
+    checks = []
+    if metrics["wrong_class_query"] is not None:
+        checks.append(("wrong-class query", _cells(metrics["wrong_class_query"])))
+    for title, view in (("filtered (leaks)", "filtered"), ("before refinement", "unrefined")):
+        cells = _cells(metrics[view])
+        if cells != own:  # else the system gives moments of its own, or does not refine
+            checks.append((title, cells))
+    checks.append((metrics["system"], own))
+    last = len(checks) - 1
+    return rows + [
+        TableRow([name, *cells], ruled=place == 0, bold=place == last)
+        for place, (name, cells) in enumerate(checks)
+    ]
+
+
+def recall_curves(metrics: Mapping[str, Any]) -> dict[str, dict[float, float]]:
+    """R@1 by tIoU threshold of every row."""
+    rows = {name: summary["r1"] for name, summary in metrics["baselines"].items()}
+    if metrics["wrong_class_query"] is not None:
+        rows |= {"wrong_class_query": metrics["wrong_class_query"]["r1"]}
+    rows |= {metrics["system"]: metrics["r1"]}
+    return {name: {float(level): value for level, value in r1.items()} for name, r1 in rows.items()}
+
+
+def run_title(metrics: Mapping[str, Any], unseen_classes: bool) -> str:
+    """Data set, split, seed and number of pairs."""
     kind = "unseen classes" if unseen_classes else "classes seen in training, in unseen videos"
     return (
         f"{metrics['dataset']}, split {metrics['split']}, seed {metrics['seed']}: "
@@ -82,15 +108,8 @@ def write_figures(
     """Training curves, R@1 over tIoU, adjacency matrices, timelines of good and bad cases."""
     if log is not None:
         save_figure(plot_training(log), folder / "training.png")
-    rows = {name: summary["r1"] for name, summary in metrics["baselines"].items()}
-    if metrics["wrong_class_query"] is not None:
-        rows |= {"wrong_class_query": metrics["wrong_class_query"]["r1"]}
-    rows |= {metrics["system"]: metrics["r1"]}
-    curves = {
-        name: {float(level): value for level, value in r1.items()} for name, r1 in rows.items()
-    }
-    title = _title(metrics, corpus.unseen_classes)
-    figure = plot_recall_over_tiou(curves, highlight=metrics["system"], title=title)
+    title = run_title(metrics, corpus.unseen_classes)
+    figure = plot_recall_over_tiou(recall_curves(metrics), highlight=metrics["system"], title=title)
     save_figure(figure, folder / "recall.png")
 
     overlaps = result.predictions["tiou"].tolist()

@@ -11,9 +11,10 @@
     torchrun --nproc-per-node 2 experiments/run.py              # the same, started from outside
     python experiments/run.py --config runs/mine/config.yaml    # the same run again
 
-The folder ``--out`` gets config.yaml, metrics.json, predictions.csv, log.csv, TensorBoard events,
-checkpoint/ and figures/. Every option of the model, the training, the data set and the evaluation
-can be given, for example ``--model.hidden_channels 64 --training.list_length 32``.
+The folder ``--out`` gets report.html, a page that shows all of the run and loads nothing from
+elsewhere; config.yaml, metrics.json, predictions.csv, log.csv, TensorBoard events, checkpoint/ and
+figures/. Every option of the model, the training, the data set and the evaluation can be given, for
+example ``--model.hidden_channels 64 --training.list_length 32``.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from options import build_parser, choose_first, fail, flatten, read_options
 from report import print_table, write_figures
+from run_page import write_report
 
 import gnnreloc
 from gnnreloc.atomic_write import atomic_write
@@ -269,6 +271,7 @@ def judge(
     print_table(metrics, unseen_classes=corpus.unseen_classes)
     if not config.only_metrics:
         write_figures(folder / "figures", model, corpus, pairs, result, metrics, log)
+        write_report(folder / "report.html", model, corpus, pairs, result, metrics, log)
     print(f"metrics and predictions: {folder}")
 
 

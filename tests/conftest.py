@@ -21,7 +21,7 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 if threading.current_thread() is threading.main_thread():
-    # A shell starts what runs behind it with SIGINT ignored, which processes of tests would inherit.
+    # A shell starts what runs behind it with SIGINT ignored; what tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from gnnreloc.data import Corpus, temporal_iou, write_features

@@ -114,9 +114,10 @@ def tables(modules: dict[str, ModuleType]) -> ModuleType:
 
 @pytest.fixture
 def script(run_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    """The script in an empty working directory; it draws no figures."""
+    """The script in an empty working directory; it draws neither figures nor a page."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_module, "write_figures", lambda *_: None)
+    for name in ("write_figures", "write_report"):
+        monkeypatch.setattr(run_module, name, lambda *_: None)
     return Script(run_module)
 
 
@@ -170,8 +171,10 @@ def compare(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., Outcome]:
-    """Calls ``compare.py`` with a stub for run.py that does what it is told, system by system."""
+    """Calls ``compare.py``, without its page, and a stub for run.py that does what it is told."""
     monkeypatch.chdir(tmp_path)
+
+    monkeypatch.setattr(modules["render"], "write_report", lambda *_: None)
 
     def compare(*arguments: object, stub: dict[str, str] | None = None) -> Outcome:
         monkeypatch.setenv("STUB", json.dumps(stub or {}))

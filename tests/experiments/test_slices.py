@@ -23,13 +23,18 @@ def slices(modules: dict[str, ModuleType]) -> ModuleType:
     return modules["slices"]
 
 
+@pytest.fixture(scope="session")
+def slice_tables(modules: dict[str, ModuleType]) -> ModuleType:
+    return modules["slice_tables"]
+
+
 @pytest.fixture
-def cut(slices, monkeypatch, capsys):
+def cut(slices, slice_tables, monkeypatch, capsys):
     """Calls the script; the data set of a split is made here, not read."""
 
     def cut(*arguments: object, data: dict[int, Corpus] | None = None) -> tuple[int, str, str]:
         if data is not None:
-            monkeypatch.setattr(slices, "load_corpus", lambda config: data[config.split])
+            monkeypatch.setattr(slice_tables, "load_corpus", lambda config: data[config.split])
         try:
             slices.main([str(argument) for argument in arguments])
             status = 0
@@ -137,7 +142,7 @@ def test_intervals_draw_queries_and_references(slices, gather, write):
         assert row[name] == pytest.approx(wanted[name], abs=1e-4)
 
 
-def test_difference_of_differences_against_drawing_both_slices(slices):
+def test_difference_of_differences_against_drawing_both_slices(slice_tables):
     generator = np.random.default_rng(0)
     pairs = pd.DataFrame(
         {"query": np.arange(240) // 2, "reference": generator.integers(40, size=240)}
@@ -145,7 +150,9 @@ def test_difference_of_differences_against_drawing_both_slices(slices):
     unlike = generator.random(240) < 0.35
     a = (generator.random(240) < np.where(unlike, 0.7, 0.9)).astype(float)
     b = (generator.random(240) < np.where(unlike, 0.2, 0.1)).astype(float)
-    value, against, difference, low, high = slices.difference_between(unlike, ~unlike, a, b, pairs)
+    value, against, difference, low, high = slice_tables.difference_between(
+        unlike, ~unlike, a, b, pairs
+    )
     assert value == pytest.approx(a[unlike].mean() - a[~unlike].mean())
     assert against == pytest.approx(b[unlike].mean() - b[~unlike].mean())
     assert difference == pytest.approx(value - against)
@@ -162,10 +169,10 @@ def test_difference_of_differences_against_drawing_both_slices(slices):
     assert [low, high] == pytest.approx(ends.tolist(), abs=0.05 * width)
 
 
-def test_a_slice_of_one_query_has_no_interval(slices):
+def test_a_slice_of_one_query_has_no_interval(slice_tables):
     pairs = pd.DataFrame({"query": [0, 0, 1], "reference": [0, 1, 2]})
     inside, a, b = np.array([True, True, False]), np.array([1.0, 1.0, 0.0]), np.zeros(3)
-    found = slices.difference_on(inside, a, b, pairs)
+    found = slice_tables.difference_on(inside, a, b, pairs)
     assert found[:3] == (1.0, 0.0, 1.0) and math.isnan(found[3]) and math.isnan(found[4])
 
 
