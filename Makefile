@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test lint types fast slow clean
+.PHONY: help setup run test lint types fast slow docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ fast: $(INSTALLED)  ## doctests and the tests that take seconds
 slow: $(INSTALLED)  ## the tests that take longer
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -m slow -n 2 --dist loadfile || [ $$? -eq 5 ]
 
+docs: $(INSTALLED)  ## build the pages into docs/_build (a warning is an error)
+	$(VENV_PYTHON) -m sphinx -W --keep-going -q docs docs/_build
+
 clean:  ## remove the environment, caches and builds (runs/ stays)
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -58,5 +61,5 @@ $(INSTALLED): setup.cfg constraints.txt
 	  $(PYTHON) -m venv $(VENV); \
 	}
 	@echo "Installing gnnreloc and its dependencies into $(VENV) (once; it may take some minutes)"
-	@$(VENV_PYTHON) -m pip install -qq --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e '.[test,video,search,cluster]'
+	@$(VENV_PYTHON) -m pip install -qq --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e '.[test,docs,video,search,cluster]'
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -21,14 +22,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status. Bad input is told in one line on standard error and gives 2.
     """
-    options = _build_parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # what reads our output has seen enough, as head does
+        # Python would say so once more when it closes the stream at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
+        told = ["interrupted", *filter(None, [options.after_interrupt])]
+        print(f"error: {'; '.join(told)}", file=sys.stderr)
         return 130
     return status
 
@@ -41,7 +48,8 @@ class _OneLineParser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = _OneLineParser(
         prog="gnnreloc",
@@ -62,7 +70,8 @@ def _build_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         command.add_options(own)
-        own.set_defaults(run=command.run)
+        after_interrupt = getattr(command, "AFTER_INTERRUPT", None)
+        own.set_defaults(run=command.run, after_interrupt=after_interrupt)
     return parser
 
 

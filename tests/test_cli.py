@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import gnnreloc
 from gnnreloc.cli import main
+from gnnreloc.commands import COMMANDS
 from gnnreloc.datasets import DATASETS
 
 
@@ -115,3 +117,64 @@ def test_as_a_module() -> None:
         [sys.executable, "-m", "gnnreloc", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"gnnreloc {gnnreloc.__version__}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    out = capsys.readouterr().out
+    examples = out.partition("examples:\n")[2].splitlines()
+    assert stop.value.code == 0 and "exit status: 0" in out
+    assert len(examples) >= 2 and all(f"gnnreloc {name} " in line for line in examples)
+    assert "--json" in out or name == "completion"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("features", ["a.mp4", "--out", "S"], "; the same command goes on where it stopped"),
+        ("index", ["a.mp4", "--out", "S"], "; the same command goes on where it stopped"),
+        ("check", ["--dataset", "fir", "--root", "."], ""),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(name, arguments, told, monkeypatch, capsys) -> None:
+    def interrupted(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS[name], "run", interrupted)
+    assert main([name, *arguments]) == 130
+    assert capsys.readouterr().err == f"error: interrupted{told}\n"
+
+
+def test_completion_in_bash(tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    script = tmp_path / "completion.sh"
+    line = [sys.executable, "-m", "gnnreloc", "completion", "bash"]
+    script.write_bytes(subprocess.run(line, capture_output=True, check=True).stdout)
+    (tmp_path / "match.mp4").touch()
+
+    def offered(*words: str) -> set[str]:
+        code = (
+            f"source {script}; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
+            '_shtab_gnnreloc; echo "${COMPREPLY[@]}"'
+        )
+        done = subprocess.run([bash, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+        assert done.stderr == ""
+        return set(done.stdout.split())
+
+    assert offered("gnnreloc", "lo") == {"localize"}
+    assert {"features", "train", "completion"} <= offered("gnnreloc", "''")
+    assert offered("gnnreloc", "search", "--candi") == {"--candidates"}
+    assert offered("gnnreloc", "localize", "--query", "mat") == {"match.mp4"}
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    line = f"{sys.executable} -m gnnreloc completion bash | true; echo ${{PIPESTATUS[0]}}"
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    done = subprocess.run([bash, "-c", line], capture_output=True, text=True, check=True)
+    assert done.stderr == "" and done.stdout == "141\n"

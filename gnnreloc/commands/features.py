@@ -26,6 +26,8 @@ backbones: efficientnet_lite0, videomae, vjepa2, c3d; or module:Class for one of
 exit status: 0 all is well, 1 some videos failed, 2 bad usage
 """
 
+AFTER_INTERRUPT = "the same command goes on where it stopped"
+
 EXAMPLES = """\
   gnnreloc features VIDEOS/ --out FEATURES/
   gnnreloc features a.mp4 b.webm --out FEATURES/ --step 0.25 --json

@@ -24,6 +24,8 @@ not stop the others. While one process writes, others may search.
 exit status: 0 all is well, 1 some videos failed, 2 bad usage
 """
 
+AFTER_INTERRUPT = "the same command goes on where it stopped"
+
 EXAMPLES = """\
   gnnreloc index VIDEOS/ --out INDEX/
   gnnreloc index VIDEOS/ MORE/ --out INDEX/ --prune

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ EXAMPLES = """\
   gnnreloc train --data MINE --out runs/unlabelled --unlabelled --epochs 12
   gnnreloc train --data MINE --out runs/mine --resume
   gnnreloc train --data MINE --out runs/finer --init runs/unlabelled
-  gnnreloc train --data MINE --out runs/mine --devices 4
+  gnnreloc train --data MINE --out runs/mine --devices 4 --json
 """
 
 
@@ -79,6 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
     add("--devices", type=int, metavar="N", help="number of devices (default 1)")
     add("--workers", type=int, metavar="N", help="processes that prepare batches (default 0)")
+    add("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -116,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
         except OSError as error:
             raise InputError(f"--out {options.out}: {error}") from error
     if trained is not None:
-        _print(trained, options)
+        (_print_json if options.json else _print)(trained, options)
     return 0
 
 
@@ -159,6 +161,12 @@ def _print(trained: TrainedRun, options: argparse.Namespace) -> None:
     for name, figures in trained.figures.items():
         first, mean = figures.values()
         print(f"  {name:14} R@1 at tIoU .5: {100 * first:5.1f} %   mean tIoU: {100 * mean:5.1f} %")
+
+
+def _print_json(trained: TrainedRun, options: argparse.Namespace) -> None:
+    content = {"system": trained.system, "file": str(trained.file)}
+    content |= {"held_back": trained.corpus.settings["division"], "judged_on": trained.judged_on}
+    print(json.dumps({**content, "figures": trained.figures}, indent=2))
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
