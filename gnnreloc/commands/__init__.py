@@ -8,7 +8,7 @@ nothing that takes long but inside functions.
 
 from types import ModuleType
 
-from gnnreloc.commands import check, completion, features, index, localize, search, train
+from gnnreloc.commands import check, completion, demo, features, index, localize, search, train
 
 #: Name of each command to its module, in the order of the help.
 COMMANDS: dict[str, ModuleType] = {
@@ -17,6 +17,7 @@ COMMANDS: dict[str, ModuleType] = {
     "search": search,
     "features": features,
     "train": train,
+    "demo": demo,
     "check": check,
     "completion": completion,
 }

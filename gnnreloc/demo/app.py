@@ -1,0 +1,341 @@
+"""The page itself, in Gradio."""
+
+from __future__ import annotations
+
+import html
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnreloc.demo.service import EdgeMap, Found, Limits, Service
+from gnnreloc.errors import InputError
+from gnnreloc.search import Engine, FoundMoment, Library
+
+#: The query of the built-in example, in seconds.
+EXAMPLE = (2.0, 8.0)
+#: Pixels of the longer side of an edge map, about.
+_MAP_PIXELS = 420
+#: Seconds after which uploads are removed, and between two looks at them.
+_KEPT, _LOOK = 3600, 300
+
+_CSS = """
+.timeline {
+  position: relative; height: 34px; margin: 4px 0 22px; background: rgba(128, 128, 128, .25);
+}
+.timeline span {
+  position: absolute; top: 0; bottom: 0; min-width: 3px; background: #0072b2; opacity: .55;
+}
+.timeline span.chosen { background: #d55e00; opacity: 1; z-index: 1; }
+.timeline b { position: absolute; left: 3px; color: #fff; font-size: 12px; line-height: 34px; }
+.timeline i { position: absolute; top: 36px; font-size: 12px; font-style: normal; }
+"""
+
+
+@contextmanager
+def running_page(
+    engine: Engine,
+    library: Library | None = None,
+    limits: Limits | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+) -> Iterator[str]:
+    """Serve the page while the block runs; its address.
+
+    Uploads, clips and what Gradio keeps lie in a folder of their own, which is removed at the end.
+
+    Args:
+        engine: what finds moments in a video.
+        library: what finds moments in a library; ``None`` without one.
+        limits: of what may be uploaded.
+        host: address that it listens on.
+        port: port; a free one by default.
+
+    Raises:
+        InputError: if Gradio is not installed, or the port is taken.
+    """
+    limits = limits or Limits()
+    with (
+        tempfile.TemporaryDirectory(prefix="gnnreloc-demo-") as folder,
+        as_file(files(__package__)) as own,
+    ):
+        uploads, clips = Path(folder) / "uploads", Path(folder) / "clips"
+        clips.mkdir()
+        engine.cache.folder = Path(folder) / "features"
+        # Read by Gradio when it is imported.
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        gr = import_gradio()
+        service = Service(engine, clips, library, limits)
+        page = build_page(service, (own / "example_query.mp4", own / "example_reference.mp4"))
+        system = ["system-ui", "sans-serif"]
+        try:
+            _, address, _ = page.queue(default_concurrency_limit=2).launch(
+                server_name=host,
+                server_port=port,
+                max_file_size=int(limits.megabytes * 1e6),
+                theme=gr.themes.Default(font=system, font_mono=["monospace"]),
+                css=_CSS,
+                allowed_paths=[str(clips), str(own)],
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                footer_links=[],
+                ssr_mode=False,
+            )
+        except OSError as error:
+            raise InputError(f"--port {port}: {error}") from error
+        try:
+            yield address
+        finally:
+            page.close(verbose=False)
+
+
+def import_gradio() -> Any:
+    """Gradio.
+
+    Raises:
+        InputError: if it is not installed.
+    """
+    try:
+        import gradio
+    except ImportError as error:
+        raise InputError(
+            "gnnreloc demo needs the extra 'demo': pip install 'gnnreloc[video,demo]'"
+        ) from error
+    return gradio
+
+
+def build_page(service: Service, example: tuple[Path, Path]) -> Any:
+    """The page, not yet served.
+
+    Args:
+        service: what it asks.
+        example: query and reference of the built-in example.
+    """
+    gr = import_gradio()
+    limits = service.limits
+
+    def chosen(path: str | None) -> tuple[Any, Any, str]:
+        """A query was uploaded or taken away: bring the sliders to its length."""
+        if not path:
+            return gr.update(), gr.update(), ""
+        try:
+            length = round(service.check(path, "query").duration, 2)
+        except InputError as error:
+            raise gr.Error(str(error), title="query") from error
+        first, last = EXAMPLE if Path(path).name == example[0].name else (0.0, length)
+        said = f"query: {length:.1f} s"
+        return (
+            gr.update(maximum=length, value=first),
+            gr.update(maximum=length, value=min(last, length)),
+            said,
+        )
+
+    def take_example() -> tuple[str, str]:
+        return str(example[0]), str(example[1])
+
+    def find(
+        query: str | None, start: float, end: float, reference: str | None, progress: Any
+    ) -> Found:
+        def tell(seconds: float) -> None:
+            progress((seconds, None), desc="features", unit=" s of video")
+
+        clip = service.clip(query, start, end)
+        if reference is None and service.library is not None:
+            return service.search(clip, progress=tell)
+        return service.localize(clip, reference, progress=tell)
+
+    def answer(
+        query: str | None,
+        start: float,
+        end: float,
+        reference: str | None,
+        where: str,
+        progress: Any = gr.Progress(),  # noqa: B008 - Gradio finds it as a default
+    ) -> tuple[Found, str, Any, str]:
+        """Ask, and show the moments, the first one chosen."""
+        try:
+            asked = None if where == "the library" else reference
+            if where != "the library":
+                service.check(reference, "reference")
+            found = find(query, start, end, asked, progress)
+        except InputError as error:
+            raise gr.Error(str(error), title="that did not work") from error
+        names = [told(found, place) for place in range(len(found.moments))]
+        return found, timeline(found, 0), gr.update(choices=names, value=names[0]), ""
+
+    def look(found: Found | None, name: str | None) -> tuple[Any, ...]:
+        """A moment was chosen: its clip and its edges."""
+        if found is None or not name:
+            return None, None, None, "", "", None, None
+        place = int(name.split(".")[0]) - 1
+        moment = found.moments[place]
+        try:
+            clip, edges = service.cut(moment), service.edges(found.query, moment)
+        except InputError as error:
+            raise gr.Error(str(error), title="that did not work") from error
+        row, column = np.unravel_index(int(edges.values.argmax()), edges.values.shape)
+        frames = joined(found, moment, edges, int(row), int(column))
+        picture = draw(edges, int(row), int(column))
+        return str(clip), picture, edges, about(edges), timeline(found, place), *frames
+
+    def click(
+        found: Found | None, name: str | None, edges: EdgeMap | None, event: Any
+    ) -> tuple[Any, ...]:
+        """A cell of the edges was clicked: the two frames that it joins."""
+        if found is None or edges is None or not name:
+            return None, None, None
+        row, column = cell(edges, *event.index)
+        moment = found.moments[int(name.split(".")[0]) - 1]
+        return draw(edges, row, column), *joined(found, moment, edges, row, column)
+
+    click.__annotations__["event"] = gr.SelectData  # by which Gradio knows what to hand over
+
+    def joined(
+        found: Found, moment: FoundMoment, edges: EdgeMap, row: int, column: int
+    ) -> tuple[Any, Any]:
+        weight = float(edges.values[row, column])
+        shown = []
+        for role, path, time in (
+            ("query", found.query.path, edges.query[row]),
+            ("moment", Path(moment.video), edges.moment[column]),
+        ):
+            label = f"{role} at {max(time, 0.0):.2f} s, weight {weight:.3f}"
+            shown.append(gr.update(value=service.frame(path, time), label=label))
+        return shown[0], shown[1]
+
+    with gr.Blocks(title="gnnreloc", delete_cache=(_LOOK, _KEPT)) as page:
+        gr.Markdown(
+            "# Find the moment\nGive a short **query** clip and a long **reference**: the moments "
+            "of the reference that show the same action are found. Files up to "
+            f"{limits.megabytes:g} MB and {limits.seconds / 60:g} minutes are taken; they stay on "
+            "this machine and are removed after an hour."
+        )
+        with gr.Row():
+            with gr.Column():
+                query = gr.Video(label="query", sources=["upload"], height=260, elem_id="query")
+                start = gr.Slider(0, 60, value=0, step=0.05, label="query starts at (s)")
+                end = gr.Slider(0, 60, value=60, step=0.05, label="query ends at (s)")
+            with gr.Column():
+                reference = gr.Video(
+                    label="reference", sources=["upload"], height=260, elem_id="reference"
+                )
+                places = ["the reference"] + (["the library"] if service.library else [])
+                where = gr.Radio(
+                    places, value=places[0], label="search in", visible=len(places) > 1
+                )
+                with gr.Row():
+                    shown_example = gr.Button("Take the example", elem_id="example")
+                    ask = gr.Button("Find the moments", variant="primary", elem_id="ask")
+        status = gr.Markdown(elem_id="status")
+        line = gr.HTML(elem_id="line")
+        with gr.Row():
+            with gr.Column():
+                moments = gr.Radio([], label="moments, best first", elem_id="moments")
+                player = gr.Video(
+                    label="the chosen moment", height=260, autoplay=True, elem_id="player"
+                )
+            with gr.Column():
+                picture = gr.Image(
+                    label="edges: click a cell", type="numpy", interactive=False, elem_id="edges"
+                )
+                caption = gr.Markdown(elem_id="caption")
+        with gr.Row():
+            first = gr.Image(label="query", interactive=False, height=220, elem_id="first")
+            second = gr.Image(label="moment", interactive=False, height=220, elem_id="second")
+        found, edges = gr.State(), gr.State()
+
+        shown_example.click(take_example, None, [query, reference])
+        query.change(chosen, query, [start, end, status])
+        inputs = [query, start, end, reference, where]
+        ask.click(answer, inputs, [found, line, moments, status], concurrency_limit=1)
+        moments.change(
+            look, [found, moments], [player, picture, edges, caption, line, first, second]
+        )
+        picture.select(click, [found, moments, edges], [picture, first, second])
+    return page
+
+
+def told(found: Found, place: int) -> str:
+    """A moment in words; the number in front of the point is its place."""
+    moment = found.moments[place]
+    name = "" if found.duration else f"{found.names[place]}, "
+    return f"{place + 1}. {name}{moment.start:.1f} to {moment.end:.1f} s, score {moment.score:.3f}"
+
+
+def about(edges: EdgeMap) -> str:
+    """What an edge map shows, in words."""
+    kind = (
+        "Learned edges: what each timestep of the query (row) takes from the moment and its "
+        "surroundings (column)."
+        if edges.learned
+        else "Cosines of the feature rows of the query (rows) and of the moment (columns): no "
+        "model was given, nothing is learned."
+    )
+    return (
+        f"{kind} Rows: {edges.query[0]:.1f} to {edges.query[-1]:.1f} s; columns: "
+        f"{edges.moment[0]:.1f} to {edges.moment[-1]:.1f} s. A match is a bright diagonal."
+    )
+
+
+def timeline(found: Found, place: int) -> str:
+    """Bars of the moments over the seconds of the reference; empty where there are several."""
+    if not found.duration:
+        return ""
+    bars = []
+    for number, moment in enumerate(found.moments):
+        left, width = (
+            100 * value / found.duration for value in (moment.start, moment.end - moment.start)
+        )
+        look = ' class="chosen"' if number == place else ""
+        text = html.escape(told(found, number), quote=True)
+        bars.append(
+            f'<span{look} style="left:{left:.2f}%;width:{width:.2f}%" title="{text}">'
+            f"<b>{number + 1}</b></span>"
+        )
+    ticks = "".join(
+        f'<i style="left:{share}%;transform:translateX(-{share}%)">'
+        f"{share * found.duration / 100:.0f} s</i>"
+        for share in (0, 25, 50, 75, 100)
+    )
+    return f'<div class="timeline">{"".join(bars)}{ticks}</div>'
+
+
+def draw(edges: EdgeMap, row: int, column: int) -> NDArray[np.uint8]:
+    """An edge map as a picture, each cell a square, the chosen one framed."""
+    values = np.asarray(edges.values, dtype=float)
+    largest = float(np.abs(values).max()) or 1.0
+    if values.min() < 0:
+        colours = mpl.colormaps["RdBu"]((values / largest + 1) / 2)
+    else:
+        colours = mpl.colormaps["Blues"](values / largest)
+    side = _side(edges)
+    picture = (colours[..., :3] * 255).astype(np.uint8).repeat(side, axis=0).repeat(side, axis=1)
+    top, left = row * side, column * side
+    frame = np.array([213, 94, 0], dtype=np.uint8)
+    thick = max(1, side // 6)
+    square = picture[top : top + side, left : left + side]
+    square[:thick] = square[-thick:] = frame
+    square[:, :thick] = square[:, -thick:] = frame
+    return picture
+
+
+def cell(edges: EdgeMap, x: float, y: float) -> tuple[int, int]:
+    """Row and column of the cell at a pixel of :func:`draw`."""
+    rows, columns = edges.values.shape
+    side = _side(edges)
+    row, column = int(y // side), int(x // side)
+    return min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
+
+
+def _side(edges: EdgeMap) -> int:
+    return max(3, _MAP_PIXELS // max(edges.values.shape))
