@@ -61,5 +61,5 @@ $(INSTALLED): setup.cfg constraints.txt
 	  $(PYTHON) -m venv $(VENV); \
 	}
 	@echo "Installing gnnreloc and its dependencies into $(VENV) (once; it may take some minutes)"
-	@$(VENV_PYTHON) -m pip install -qq --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e '.[test,docs,video,search,cluster]'
+	@$(VENV_PYTHON) -m pip install -qq --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e '.[test,docs,video,search,cluster,demo]'
 	@touch $@

@@ -35,7 +35,9 @@ _CSS = """
 }
 .timeline span.chosen { background: #d55e00; opacity: 1; z-index: 1; }
 .timeline b { position: absolute; left: 3px; color: #fff; font-size: 12px; line-height: 34px; }
-.timeline i { position: absolute; top: 36px; font-size: 12px; font-style: normal; }
+.timeline i {
+  position: absolute; top: 36px; font-size: 12px; font-style: normal; white-space: nowrap;
+}
 """
 
 
@@ -218,7 +220,8 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
             "# Find the moment\nGive a short **query** clip and a long **reference**: the moments "
             "of the reference that show the same action are found. Files up to "
             f"{limits.megabytes:g} MB and {limits.seconds / 60:g} minutes are taken; they stay on "
-            "this machine and are removed after an hour."
+            "this machine and are removed after an hour. A video that the browser cannot play can "
+            "be searched all the same."
         )
         with gr.Row():
             with gr.Column():
@@ -245,10 +248,10 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
                     label="the chosen moment", height=260, autoplay=True, elem_id="player"
                 )
             with gr.Column():
-                picture = gr.Image(
-                    label="edges: click a cell", type="numpy", interactive=False, elem_id="edges"
-                )
                 caption = gr.Markdown(elem_id="caption")
+                picture = gr.Image(
+                    label="edges", show_label=False, interactive=False, elem_id="edges"
+                )
         with gr.Row():
             first = gr.Image(label="query", interactive=False, height=220, elem_id="first")
             second = gr.Image(label="moment", interactive=False, height=220, elem_id="second")
@@ -283,7 +286,8 @@ def about(edges: EdgeMap) -> str:
     )
     return (
         f"{kind} Rows: {edges.query[0]:.1f} to {edges.query[-1]:.1f} s; columns: "
-        f"{edges.moment[0]:.1f} to {edges.moment[-1]:.1f} s. A match is a bright diagonal."
+        f"{edges.moment[0]:.1f} to {edges.moment[-1]:.1f} s. A match is a bright diagonal. "
+        "Click a cell to see the two frames that it joins."
     )
 
 
