@@ -102,9 +102,21 @@ def videos(installed: Installed, rendered_videos: ModuleType) -> Path:
 
 def test_version_and_help(installed: Installed) -> None:
     assert installed("--version").startswith("gnnreloc ")
-    for command in ("localize", "index", "search", "features", "train", "check"):
+    for command in ("localize", "index", "search", "features", "train", "demo", "check"):
         assert command in installed("--help")
         assert "--" in installed(command, "--help")
+
+
+def test_files_beside_the_code(installed: Installed) -> None:
+    code = (
+        "from importlib.resources import files\n"
+        "from gnnreloc.report import Page\n"
+        "assert '<h1>a run</h1>' in Page('a run').html()\n"
+        "for name in ('query', 'reference'):\n"
+        "    path = files('gnnreloc.demo') / f'example_{name}.mp4'\n"
+        "    assert path.read_bytes()[4:8] == b'ftyp'\n"
+    )
+    installed("-c", code, program="python")
 
 
 def test_from_videos_to_moments(installed: Installed, videos: Path) -> None:
