@@ -57,6 +57,7 @@ def test_leaves_the_documented_files_and_no_others(finished):
     assert len(events) == 1
     assert files - events == {
         *("config.yaml", "metrics.json", "predictions.csv", "log.csv", "checkpoint/last.pt"),
+        "report.html",
         *(f"figures/{name}.png" for name in FIGURES),
     }
     for name in FIGURES:
