@@ -161,15 +161,14 @@ def adjacency_part(
     matrices = adjacency_matrices(model, corpus, pair)
     candidate = localize_pair(model, corpus, pair).candidates[0]
     start, end = (float(time) for time in candidate)
-    around = model.context * (end - start)
-    place = (np.arange(model.timesteps) + 0.5) / model.timesteps
     first, last = pair.query_segment
+    query, proposal = model.node_seconds((first, last), (start, end))
     surroundings = " with its surroundings," if model.context else ","
     return Matrices(
         f"{name}: {pair.query_label}",
         [Matrix(title, values) for title, values in matrices.items()],
-        query=(first + place * (last - first)).tolist(),
-        proposal=(start - around + place * (end - start + 2 * around)).tolist(),
+        query=query.tolist(),
+        proposal=proposal.tolist(),
         text=f"Query {first:.1f} to {last:.1f} s of {pair.query_video}; proposal{surroundings} "
         f"{start:.1f} to {end:.1f} s of {pair.reference}. Upper right: received by the query "
         "from the proposal.",

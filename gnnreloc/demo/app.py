@@ -145,17 +145,6 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
     def take_example() -> tuple[str, str]:
         return str(example[0]), str(example[1])
 
-    def find(
-        query: str | None, start: float, end: float, reference: str | None, progress: Any
-    ) -> Found:
-        def tell(seconds: float) -> None:
-            progress((seconds, None), desc="features", unit=" s of video")
-
-        clip = service.clip(query, start, end)
-        if reference is None and service.library is not None:
-            return service.search(clip, progress=tell)
-        return service.localize(clip, reference, progress=tell)
-
     def answer(
         query: str | None,
         start: float,
@@ -165,11 +154,17 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
         progress: Any = gr.Progress(),  # noqa: B008 - Gradio finds it as a default
     ) -> tuple[Found, str, Any, str]:
         """Ask, and show the moments, the first one chosen."""
+
+        def tell(seconds: float) -> None:
+            progress((seconds, None), desc="features", unit=" s of video")
+
         try:
-            asked = None if where == "the library" else reference
-            if where != "the library":
-                service.check(reference, "reference")
-            found = find(query, start, end, asked, progress)
+            if where == "the library":
+                found = service.search(service.clip(query, start, end), progress=tell)
+            else:
+                service.check(reference, "reference")  # before the query is looked at
+                clip = service.clip(query, start, end)
+                found = service.localize(clip, reference, progress=tell)
         except InputError as error:
             raise gr.Error(str(error), title="that did not work") from error
         names = [told(found, place) for place in range(len(found.moments))]
@@ -179,7 +174,7 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
         """A moment was chosen: its clip and its edges."""
         if found is None or not name:
             return None, None, None, "", "", None, None
-        place = int(name.split(".")[0]) - 1
+        place = place_of(name)
         moment = found.moments[place]
         try:
             clip, edges = service.cut(moment), service.edges(found.query, moment)
@@ -197,7 +192,7 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
         if found is None or edges is None or not name:
             return None, None, None
         row, column = cell(edges, *event.index)
-        moment = found.moments[int(name.split(".")[0]) - 1]
+        moment = found.moments[place_of(name)]
         return draw(edges, row, column), *joined(found, moment, edges, row, column)
 
     click.__annotations__["event"] = gr.SelectData  # by which Gradio knows what to hand over
@@ -273,6 +268,11 @@ def told(found: Found, place: int) -> str:
     moment = found.moments[place]
     name = "" if found.duration else f"{found.names[place]}, "
     return f"{place + 1}. {name}{moment.start:.1f} to {moment.end:.1f} s, score {moment.score:.3f}"
+
+
+def place_of(name: str) -> int:
+    """The place of a moment that :func:`told` put into words."""
+    return int(name.split(".")[0]) - 1
 
 
 def about(edges: EdgeMap) -> str:

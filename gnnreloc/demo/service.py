@@ -230,12 +230,8 @@ class Service:
 def _learned_map(
     values: Tensor, query: VideoClip, moment: FoundMoment, model: GraphRelocalizer
 ) -> EdgeMap:
-    place = (torch.arange(model.timesteps) + 0.5) / model.timesteps
     assert query.end is not None
-    length = moment.end - moment.start
-    around = model.context * length
-    rows = query.start + place * (query.end - query.start)
-    columns = moment.start - around + place * (length + 2 * around)
+    rows, columns = model.node_seconds((query.start, query.end), (moment.start, moment.end))
     return EdgeMap(values, rows.tolist(), columns.tolist(), learned=True)
 
 

@@ -136,6 +136,24 @@ class PairNetwork(TrainableRelocalizer):
             graphs = [transform(graph) for graph in graphs]
         return Batch.from_data_list(graphs)
 
+    def node_seconds(
+        self, query: tuple[float, float], proposal: tuple[float, float]
+    ) -> tuple[Tensor, Tensor]:
+        """Where the nodes of a pair graph lie in their videos.
+
+        Args:
+            query: start and end of the query in seconds.
+            proposal: start and end of the proposal, whose surroundings are seen with it.
+
+        Returns:
+            The seconds of the query's timesteps, and those of the proposal's, float64 ``[T]``.
+        """
+        place = (torch.arange(self.timesteps, dtype=torch.float64) + 0.5) / self.timesteps
+        (first, last), (start, end) = query, proposal
+        around = self.context * (end - start)
+        seen = start - around + place * (end - start + 2 * around)
+        return first + place * (last - first), seen
+
     def localize(
         self, query: Features, reference: Features, proposals: Tensor | None = None
     ) -> Moments:

@@ -46,12 +46,12 @@ def run(page: str, folder: Path) -> str:
         "OMP_NUM_THREADS": "1",
     }
     printed, before = "", ""
+    shorter = SHORTER.get(page, {})
+    for long in shorter:
+        assert any(long in code for _, code in blocks(page)), f"{page}: {long!r} is gone"
     for kind, code in blocks(page):
-        for long, short in SHORTER.get(page, {}).items():
-            assert kind == "python" or any(long in other for _, other in blocks(page)), (
-                f"{page}: {long!r} is gone"
-            )
-            code = code.replace(long, short) if kind == "sh" else code
+        for long, short in shorter.items():
+            code = code.replace(long, short)
         if kind == "python":
             before += code
             continue
