@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +33,8 @@ class FinishedRun(NamedTuple):
 def load_run(folder: str | Path, root: str | Path | None = None) -> FinishedRun:
     """Rebuild data set and model of a finished run from its ``config.yaml`` and its checkpoint.
 
-    An option that the run named wrongly, as one of another version may, ends the program as in
-    ``run.py``: one line, status 2.
+    What the loader warned of when the run was made is not said again. An option that the run named
+    wrongly, as one of another version may, ends the program as in ``run.py``: one line, status 2.
 
     Args:
         folder: output folder of ``run.py``, or of a cell of ``compare.py``.
@@ -51,7 +52,9 @@ def load_run(folder: str | Path, root: str | Path | None = None) -> FinishedRun:
     read_options(folder / "config.yaml")  # says in one line what is wrong with the file
     choice, arguments = choose_first([given] if root is None else [given, f"--root={root}"])
     config = build_parser(choice).parse_args(arguments)
-    corpus = load_corpus(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        corpus = load_corpus(config)
     model = build_model(config, corpus)
     if isinstance(model, TrainableRelocalizer):
         path = folder / "checkpoint" / "last.pt"
