@@ -27,6 +27,8 @@ _MAP_PIXELS = 420
 _KEPT, _LOOK = 3600, 300
 
 _CSS = """
+/* Trimming is done by the sliders; these two would load a program from another host. */
+button[aria-label^="Trim video"], button[aria-label^="Reset video"] { display: none; }
 .timeline {
   position: relative; height: 34px; margin: 4px 0 22px; background: rgba(128, 128, 128, .25);
 }
@@ -126,6 +128,9 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
     gr = import_gradio()
     limits = service.limits
 
+    def complaint(error: InputError) -> Any:
+        return gr.Error(str(error), print_exception=False)
+
     def chosen(path: str | None) -> tuple[Any, Any, str]:
         """A query was uploaded or taken away: bring the sliders to its length."""
         if not path:
@@ -133,7 +138,7 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
         try:
             length = round(service.check(path, "query").duration, 2)
         except InputError as error:
-            raise gr.Error(str(error), title="query") from error
+            raise complaint(error) from error
         first, last = EXAMPLE if Path(path).name == example[0].name else (0.0, length)
         said = f"query: {length:.1f} s"
         return (
@@ -152,23 +157,29 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
         reference: str | None,
         where: str,
         progress: Any = gr.Progress(),  # noqa: B008 - Gradio finds it as a default
-    ) -> tuple[Found, str, Any, str]:
+    ) -> tuple[Found, str, Any, str, Any]:
         """Ask, and show the moments, the first one chosen."""
+        length = 0.0
 
         def tell(seconds: float) -> None:
-            progress((seconds, None), desc="features", unit=" s of video")
+            progress((min(seconds, length), length), desc="reading", unit=" s of video")
 
         try:
             if where == "the library":
-                found = service.search(service.clip(query, start, end), progress=tell)
+                clip = service.clip(query, start, end)
+                length = end - start
+                found = service.search(clip, progress=tell)
             else:
-                service.check(reference, "reference")  # before the query is looked at
+                length = service.check(reference, "reference").duration  # before the query
                 clip = service.clip(query, start, end)
                 found = service.localize(clip, reference, progress=tell)
+            if not found.moments:
+                raise InputError("no moment was found: there is nothing to search in")
         except InputError as error:
-            raise gr.Error(str(error), title="that did not work") from error
+            raise complaint(error) from error
         names = [told(found, place) for place in range(len(found.moments))]
-        return found, timeline(found, 0), gr.update(choices=names, value=names[0]), ""
+        chosen = gr.update(choices=names, value=names[0])
+        return found, timeline(found, 0), chosen, "", gr.update(visible=True)
 
     def look(found: Found | None, name: str | None) -> tuple[Any, ...]:
         """A moment was chosen: its clip and its edges."""
@@ -177,9 +188,9 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
         place = place_of(name)
         moment = found.moments[place]
         try:
-            clip, edges = service.cut(moment), service.edges(found.query, moment)
+            clip, edges = service.cut(moment), service.edges(found, place)
         except InputError as error:
-            raise gr.Error(str(error), title="that did not work") from error
+            raise complaint(error) from error
         row, column = np.unravel_index(int(edges.values.argmax()), edges.values.shape)
         frames = joined(found, moment, edges, int(row), int(column))
         picture = draw(edges, int(row), int(column))
@@ -210,6 +221,7 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
             shown.append(gr.update(value=service.frame(path, time), label=label))
         return shown[0], shown[1]
 
+    looked_at = {"interactive": False, "buttons": ["fullscreen", "download"]}
     with gr.Blocks(title="gnnreloc", delete_cache=(_LOOK, _KEPT)) as page:
         gr.Markdown(
             "# Find the moment\nGive a short **query** clip and a long **reference**: the moments "
@@ -235,27 +247,38 @@ def build_page(service: Service, example: tuple[Path, Path]) -> Any:
                     shown_example = gr.Button("Take the example", elem_id="example")
                     ask = gr.Button("Find the moments", variant="primary", elem_id="ask")
         status = gr.Markdown(elem_id="status")
-        line = gr.HTML(elem_id="line")
-        with gr.Row():
-            with gr.Column():
-                moments = gr.Radio([], label="moments, best first", elem_id="moments")
-                player = gr.Video(
-                    label="the chosen moment", height=260, autoplay=True, elem_id="player"
-                )
-            with gr.Column():
-                caption = gr.Markdown(elem_id="caption")
-                picture = gr.Image(
-                    label="edges", show_label=False, interactive=False, elem_id="edges"
-                )
-        with gr.Row():
-            first = gr.Image(label="query", interactive=False, height=220, elem_id="first")
-            second = gr.Image(label="moment", interactive=False, height=220, elem_id="second")
+        with gr.Column(visible=False) as results:
+            line = gr.HTML(elem_id="line")
+            with gr.Row():
+                with gr.Column():
+                    moments = gr.Radio([], label="moments, best first", elem_id="moments")
+                    player = gr.Video(
+                        label="the chosen moment",
+                        height=260,
+                        autoplay=True,
+                        elem_id="player",
+                        buttons=["download"],
+                    )
+                with gr.Column():
+                    caption = gr.Markdown(elem_id="caption")
+                    picture = gr.Image(
+                        label="edges", show_label=False, elem_id="edges", **looked_at
+                    )
+            with gr.Row():
+                first = gr.Image(label="query", height=220, elem_id="first", **looked_at)
+                second = gr.Image(label="moment", height=220, elem_id="second", **looked_at)
         found, edges = gr.State(), gr.State()
 
         shown_example.click(take_example, None, [query, reference])
         query.change(chosen, query, [start, end, status])
         inputs = [query, start, end, reference, where]
-        ask.click(answer, inputs, [found, line, moments, status], concurrency_limit=1)
+        ask.click(
+            answer,
+            inputs,
+            [found, line, moments, status, results],
+            concurrency_limit=1,
+            show_progress_on=status,
+        )
         moments.change(
             look, [found, moments], [player, picture, edges, caption, line, first, second]
         )
@@ -286,7 +309,7 @@ def about(edges: EdgeMap) -> str:
     )
     return (
         f"{kind} Rows: {edges.query[0]:.1f} to {edges.query[-1]:.1f} s; columns: "
-        f"{edges.moment[0]:.1f} to {edges.moment[-1]:.1f} s. A match is a bright diagonal. "
+        f"{edges.moment[0]:.1f} to {edges.moment[-1]:.1f} s. A match is a dark blue diagonal. "
         "Click a cell to see the two frames that it joins."
     )
 

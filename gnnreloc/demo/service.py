@@ -63,12 +63,14 @@ class Found:
 
     Attributes:
         query: the query clip.
+        features: of the query clip.
         moments: best first; their ``video`` is a file.
         names: of the videos, as they are shown.
         duration: of the reference in seconds; 0 where it is a library.
     """
 
     query: VideoClip
+    features: Features
     moments: Sequence[FoundMoment]
     names: Sequence[str]
     duration: float
@@ -160,9 +162,10 @@ class Service:
         with self._lock:
             self.engine.cache.progress = progress
             video = self.engine.encode(reference)
-            moments = self.engine.localize(query, video, top=top)
+            clip = self.engine.encode_query(query)
+            moments = self.engine.localize(clip, video, top=top)
         names = [Path(reference).name] * len(moments)
-        return Found(query, moments, names, info.duration)
+        return Found(query, clip, moments, names, info.duration)
 
     def search(self, query: VideoClip, *, top: int = 10, progress: Progress) -> Found:
         """The moments of the library.
@@ -174,10 +177,11 @@ class Service:
             raise InputError("there is no library: start the page with --index")
         with self._lock:
             self.library.engine.cache.progress = progress
-            found = self.library.search(query, top=top)
+            clip = self.library.engine.encode_query(query)
+            found = self.library.search(clip, top=top)
             paths = {video: each.path for video, each in self.library.tables.videos().items()}
         moments = [replace(each, video=paths[each.video]) for each in found]
-        return Found(query, moments, [each.video for each in found], 0.0)
+        return Found(query, clip, moments, [each.video for each in found], 0.0)
 
     def cut(self, moment: FoundMoment) -> Path:
         """A file of a moment alone, to be played.
@@ -192,20 +196,27 @@ class Service:
             file.unlink(missing_ok=True)
         return target
 
-    def edges(self, query: VideoClip, moment: FoundMoment) -> EdgeMap:
+    def edges(self, found: Found, place: int) -> EdgeMap:
         """How the timesteps of a query and a moment are joined.
 
         With a trained graph these are the learned edges with which the query receives, of the
         moment with its surroundings where the model sees them; else the cosines of the feature
         rows, less their mean over the video.
 
+        Args:
+            found: an answer.
+            place: of the moment in it, from 0.
+
         Raises:
             InputError: if a file cannot be read.
         """
+        query, clip, moment = found.query, found.features, found.moments[place]
         with self._lock:
-            video = self.engine.cache[VideoClip(Path(moment.video))]
-            clip = self.engine.encode_query(query)
-            saved = self.engine.model
+            if self.library is not None and not found.duration:
+                engine, video = self.library.engine, self.library.features(found.names[place])
+            else:
+                engine, video = self.engine, self.engine.cache[VideoClip(Path(moment.video))]
+            saved = engine.model
             if saved is not None and isinstance(saved.model, GraphRelocalizer):
                 asked = saved.prepare(clip, str(query))
                 shown = saved.prepare(video, moment.video)

@@ -177,6 +177,22 @@ class Library:
             best = sorted(moments, key=lambda moment: -moment.score)[:top]
         return best
 
+    def features(self, video: str) -> Features:
+        """All feature rows of a video.
+
+        Args:
+            video: its name, as that of a :class:`~gnnreloc.search.FoundMoment`.
+
+        Raises:
+            InputError: if it is not in the library, or its rows cannot be read.
+        """
+        self.tables.refresh()
+        found = self.tables.means([video])
+        rows = self._rows(video, 0, found[video][0]) if found else None
+        if rows is None:
+            raise InputError(f"{self.folder} holds no video {video!r}")
+        return rows
+
     def _lengths(self, query: Features) -> tuple[float, float] | None:
         """Proposals to take, by their length in seconds; a model may like any."""
         if self.engine.model is not None:

@@ -20,6 +20,7 @@ import torch
 pytest.importorskip("gradio", reason="the extra 'demo' is not installed")
 
 from gnnreloc.cli import main
+from gnnreloc.data import Features
 from gnnreloc.demo import EdgeMap, Found, app
 from gnnreloc.search import FoundMoment
 from gnnreloc.video import VideoClip
@@ -29,7 +30,8 @@ BROWSER = shutil.which("chromium")
 
 def found(names: tuple[str, ...] = ("a.mp4", "a.mp4"), duration: float = 40.0) -> Found:
     moments = [FoundMoment(name, 10.0 * i, 10.0 * i + 8, 1.0 - i) for i, name in enumerate(names)]
-    return Found(VideoClip(Path("q.mp4"), 0.0, 4.0), moments, list(names), duration)
+    clip = VideoClip(Path("q.mp4"), 0.0, 4.0)
+    return Found(clip, Features(torch.ones(8, 2), 0.5), moments, list(names), duration)
 
 
 def test_timeline_has_a_bar_for_each_moment_and_escapes_names():
@@ -147,6 +149,7 @@ def test_in_a_browser(demo, tmp_path: Path):
             # Nothing chosen.
             view.click("#ask")
             assert complains(view, "no reference was chosen")
+            assert not view.is_visible("#moments")
             # The built-in example: a ring grows from 15 to 22 s and from 50 to 56 s.
             view.click("#example")
             view.wait_for_function("document.querySelectorAll('video').length >= 2")
@@ -188,6 +191,13 @@ def test_in_a_browser(demo, tmp_path: Path):
             base = address.rstrip("/")
             for path in ("/etc/passwd", str(tmp_path / "broken.mp4"), "../../etc/passwd"):
                 assert view.request.get(f"{base}/gradio_api/file={path}").status in (403, 404)
+                # Nor are they taken for an upload.
+                given = {"path": path, "meta": {"_type": "gradio.FileData"}}
+                asked = {"data": [given, 0.0, 2.0, given, "the reference"]}
+                call = f"{base}/gradio_api/call/answer"
+                event = view.request.post(call, data=asked).json()["event_id"]
+                assert "event: error" in view.request.get(f"{call}/{event}").text()
+            assert not view.is_visible("button[aria-label^='Trim']")
 
 
 @pytest.mark.slow

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from gnnreloc.demo import Found
 from gnnreloc.demo import service as module
 from gnnreloc.errors import InputError
 from gnnreloc.models import GraphRelocalizer, SavedModel
 from gnnreloc.search import FoundMoment
+from gnnreloc.search.feature_cache import FeatureCache
 from gnnreloc.video import VideoClip, probe
 
 
@@ -70,7 +72,7 @@ def test_a_clip_is_as_long_as_its_moment_and_old_ones_go(demo, monkeypatch):
 def test_cosines_where_nothing_is_trained(demo):
     found = ask(demo)
     moment = found.moments[0]
-    edges = demo.service.edges(found.query, moment)
+    edges = demo.service.edges(found, 0)
     assert not edges.learned
     assert edges.values.shape == (len(edges.query), len(edges.moment)) == (8, len(edges.moment))
     assert edges.values.abs().max() <= 1.0 + 1e-6
@@ -88,14 +90,14 @@ def test_learned_edges_with_their_seconds(demo):
     demo.service.engine.model, demo.service.engine.system = saved, network
     query = VideoClip(demo.query, 1.0, 3.0)
     moment = FoundMoment(str(demo.reference), 4.0, 6.0, 1.0)
-    edges = demo.service.edges(query, moment)
+    clip = demo.service.engine.encode_query(query)
+    edges = demo.service.edges(Found(query, clip, [moment], ["r.mp4"], 8.0), 0)
     assert edges.learned and edges.values.shape == (6, 6)
     assert edges.values.sum(dim=1) == pytest.approx(torch.ones(6).numpy(), abs=1e-5)
     middles = (np.arange(6) + 0.5) / 6
     assert edges.query == pytest.approx(1.0 + 2.0 * middles)
     assert edges.moment == pytest.approx(3.5 + 3.0 * middles)
     features = demo.service.engine.cache[VideoClip(demo.reference)]
-    clip = demo.service.engine.encode_query(query)
     graphs = network.pair_graphs(clip, features, torch.tensor([[4.0, 6.0]], dtype=torch.float64))
     with torch.no_grad():
         assert torch.allclose(edges.values, network.edges(graphs)["learned"][0])
@@ -128,7 +130,7 @@ def test_no_library(demo):
         demo.service.search(clip, progress=lambda _: None)
 
 
-def test_moments_of_a_library_are_files(demo, videos: Path, tmp_path: Path):
+def test_moments_of_a_library_are_files(demo, videos: Path, tmp_path: Path, monkeypatch):
     pytest.importorskip("lancedb", reason="the extra 'search' is not installed")
     from gnnreloc.search import Library
     from gnnreloc.search.index import update_index
@@ -142,3 +144,11 @@ def test_moments_of_a_library_are_files(demo, videos: Path, tmp_path: Path):
     assert {Path(moment.video).name for moment in found.moments} <= {"r.mp4", "q.mp4"}
     assert all(Path(moment.video).is_file() for moment in found.moments)
     assert demo.service.cut(found.moments[0]).is_file()
+    # Their edges are those of the rows in the library: no video is read for them.
+    monkeypatch.setattr(FeatureCache, "__getitem__", lambda _, clip: pytest.fail(f"reads {clip}"))
+    edges = demo.service.edges(found, 0)
+    best = found.moments[0]
+    assert edges.values.shape == (8, len(edges.moment))
+    assert best.start < edges.moment[0] < edges.moment[-1] < best.end
+    with pytest.raises(InputError, match=r"index holds no video 'gone.mp4'"):
+        demo.service.library.features("gone.mp4")
