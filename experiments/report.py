@@ -15,7 +15,7 @@ from rich.table import Table
 from gnnreloc.data import Corpus, Pair
 from gnnreloc.evaluation import Evaluation
 from gnnreloc.evaluation.protocol import localize_pair
-from gnnreloc.models import GraphRelocalizer, Relocalizer
+from gnnreloc.models import GraphRelocalizer, Moments, Relocalizer
 from gnnreloc.plotting import (
     TimelineCase,
     plot_adjacency,
@@ -116,35 +116,44 @@ def write_figures(
     ranked = sorted(range(len(pairs)), key=lambda pair: -overlaps[pair])
     if isinstance(model, GraphRelocalizer):
         best = pairs[ranked[len(ranked) // 10]]
+        candidate = localize_pair(model, corpus, best).candidates[:1]
         surroundings = " with its surroundings" if model.context else ""
         figure = plot_adjacency(
-            adjacency_matrices(model, corpus, best),
+            adjacency_matrices(model, corpus, best, candidate),
             timesteps=model.timesteps,
             title=f"query and top proposal{surroundings} of one pair: {best.label}",
         )
         save_figure(figure, folder / "adjacency.png")
     chosen = [ranked[int(share * (len(ranked) - 1))] for share in (0.1, 0.3, 0.6, 0.95)]
-    cases = [timeline_case(model, corpus, pairs[i], overlaps[i]) for i in dict.fromkeys(chosen)]
+    cases = [
+        timeline_case(corpus, pairs[i], localize_pair(model, corpus, pairs[i]), overlaps[i])
+        for i in dict.fromkeys(chosen)
+    ]
     save_figure(plot_timelines(cases, title=title), folder / "timelines.png")
 
 
 def adjacency_matrices(
-    model: GraphRelocalizer, corpus: Corpus, pair: Pair
+    model: GraphRelocalizer, corpus: Corpus, pair: Pair, candidate: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """The learned adjacency of a pair (where there is one) and the fixed ones beside it."""
-    top = localize_pair(model, corpus, pair).candidates[:1]
+    """The learned adjacency of a pair (where there is one) and the fixed ones beside it.
+
+    Args:
+        model: the system.
+        corpus: the data set.
+        pair: query and reference.
+        candidate: start and end of a candidate in seconds, ``[1, 2]``.
+    """
     query = corpus.features[pair.query_video].slice(*pair.query_segment)
     model = copy(model)
     model.backend = "dense"  # same numbers as edge-wise, and it keeps the matrix
     with torch.no_grad():
-        out = model(model.pair_graphs(query, corpus.features[pair.reference], top))
+        out = model(model.pair_graphs(query, corpus.features[pair.reference], candidate))
     learned = {} if out.adjacency is None else {"learned": out.adjacency[0]}
     return learned | {f"k={k}": khop_adjacency(model.timesteps, k) for k in (1, 2, 3)}
 
 
-def timeline_case(model: Relocalizer, corpus: Corpus, pair: Pair, overlap: float) -> TimelineCase:
+def timeline_case(corpus: Corpus, pair: Pair, moments: Moments, overlap: float) -> TimelineCase:
     """One pair as a drawing: query, truth, prediction, candidates shaded by score."""
-    moments = localize_pair(model, corpus, pair)
     start, end = pair.query_segment
     return TimelineCase(
         title=f"{pair.label} in {pair.reference}",

@@ -272,6 +272,7 @@ def judge(
     if not config.only_metrics:
         write_figures(folder / "figures", model, corpus, pairs, result, metrics, log)
         write_report(folder / "report.html", model, corpus, pairs, result, metrics, log)
+        print(f"report: {folder / 'report.html'}")
     print(f"metrics and predictions: {folder}")
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 from report import (
     CAPTION,
+    COLUMNS,
     HEADER,
     adjacency_matrices,
     recall_curves,
@@ -20,9 +21,10 @@ from report import (
     timeline_case,
 )
 from slicings import SLICINGS, pair_properties, partition
+from torch import Tensor
 
 from gnnreloc.data import Corpus, Pair
-from gnnreloc.evaluation import Evaluation
+from gnnreloc.evaluation import MEAN_THRESHOLDS, THRESHOLDS, Evaluation, paired_bootstrap
 from gnnreloc.evaluation.protocol import localize_pair
 from gnnreloc.models import GraphRelocalizer, Relocalizer
 from gnnreloc.report import (
@@ -41,6 +43,11 @@ from gnnreloc.report import (
 )
 
 SLICE_LEVELS = (0.5, 0.7)
+RESAMPLES = 2000
+INTERVALS = (
+    "The interval of 95 % and the band hold for this split and seed: query clips and references "
+    "are drawn, both, with replacement."
+)
 ADJACENCY = (
     "Row i holds the weights with which timestep i receives from those of the columns; the learned "
     "graph beside the fixed ones that join steps at most k apart. Every matrix has its own scale."
@@ -80,6 +87,28 @@ def curves_over_tiou(
         for name in order
     ]
     return LineChart(series, "tIoU threshold", "R@1, share of pairs", title="R@1 over tIoU")
+
+
+def intervals(predictions: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """95 % intervals of R@1 by threshold, of their mean, and of the mean tIoU, over the pairs.
+
+    Query clips and references are drawn, both; see
+    :func:`gnnreloc.evaluation.paired_bootstrap`. NaN where all pairs have one query or reference.
+
+    Args:
+        predictions: what a system answered, a row a pair.
+    """
+    overlaps = predictions["tiou"].to_numpy(dtype=float)
+    hits = {f"{level:g}": (overlaps > level).astype(float) for level in THRESHOLDS}
+    hits["mean"] = np.mean([overlaps > level for level in MEAN_THRESHOLDS], axis=0)
+    hits["miou"] = overlaps
+    queries = predictions.groupby(["query_video", "query_start", "query_end"]).ngroup().to_numpy()
+    references = predictions.groupby("video").ngroup().to_numpy()
+    found = {}
+    for name, values in hits.items():
+        drawn = paired_bootstrap(values, 0.0 * values, queries, references, RESAMPLES)
+        found[name] = (drawn["low"], drawn["high"])
+    return found
 
 
 def training_curves(log: pd.DataFrame) -> list[Part]:
@@ -152,15 +181,11 @@ def chosen_cases(predictions: pd.DataFrame) -> dict[str, int]:
 
 
 def adjacency_part(
-    name: str,
-    model: GraphRelocalizer,
-    corpus: Corpus,
-    pair: Pair,
+    name: str, model: GraphRelocalizer, corpus: Corpus, pair: Pair, candidate: Tensor
 ) -> Matrices:
-    """The adjacency matrices of a pair with its top candidate, and the seconds of their nodes."""
-    matrices = adjacency_matrices(model, corpus, pair)
-    candidate = localize_pair(model, corpus, pair).candidates[0]
-    start, end = (float(time) for time in candidate)
+    """The adjacency matrices of a pair with a candidate ``[2]``, and the seconds of their nodes."""
+    matrices = adjacency_matrices(model, corpus, pair, candidate[None])
+    start, end = candidate.tolist()
     first, last = pair.query_segment
     query, proposal = model.node_seconds((first, last), (start, end))
     surroundings = " with its surroundings," if model.context else ","
@@ -190,10 +215,11 @@ def case_sections(
     timelines: list[Part] = []
     for name, place in chosen_cases(predictions).items():
         pair, overlap = pairs[place], float(predictions["tiou"].iloc[place])
-        case = timeline_case(model, corpus, pair, overlap)
+        moments = localize_pair(model, corpus, pair)
+        case = timeline_case(corpus, pair, moments, overlap)
         timelines.append(Timeline(replace(case, title=f"{name}: {case.title}")))
         if isinstance(model, GraphRelocalizer) and "second" not in name:
-            adjacency.append(adjacency_part(name, model, corpus, pair))
+            adjacency.append(adjacency_part(name, model, corpus, pair, moments.candidates[0]))
     return [Section("Adjacency", adjacency, ADJACENCY), Section("Cases", timelines, CASES)]
 
 
@@ -224,9 +250,20 @@ def write_report(
         for level in SLICE_LEVELS
     }
     curves = recall_curves(metrics)
+    rows, notes, bands = table_rows(metrics), [f"{CAPTION}."], {}
+    if model.repeats == 1:  # of several answers to a pair, the predictions hold the first
+        found = intervals(predictions)
+        cells = [found.get(name) for name in (*COLUMNS, "mean", "r5", "miou")]
+        rows.append(
+            TableRow(
+                ["95 % interval", *("" if c is None else f"{c[0]:.3f}-{c[1]:.3f}" for c in cells)]
+            )
+        )
+        notes.append(INTERVALS)
+        bands[metrics["system"]] = {level: found[f"{level:g}"] for level in THRESHOLDS}
     sections = [
-        Section("Result", [Table(["", *HEADER], table_rows(metrics), [f"{CAPTION}."])]),
-        Section("Curves", [curves_over_tiou(curves, {}, metrics["system"], {})]),
+        Section("Result", [Table(["", *HEADER], rows, notes)]),
+        Section("Curves", [curves_over_tiou(curves, bands, metrics["system"], {})]),
         Section("Training", [] if log is None else training_curves(log)),
         *case_sections(model, corpus, pairs, predictions),
         Section("Slices", slice_charts(properties, {"R@1": hits}), SLICES),

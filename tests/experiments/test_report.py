@@ -12,6 +12,7 @@ import torch
 
 from gnnreloc.data import Corpus, evaluation_pairs
 from gnnreloc.evaluation import evaluate, evaluate_baselines
+from gnnreloc.evaluation.protocol import localize_pair
 from gnnreloc.models import GraphRelocalizer
 from gnnreloc.transforms import khop_adjacency
 
@@ -72,8 +73,9 @@ def test_table_shows_every_row_with_its_figures(report, capsys, monkeypatch, col
 @pytest.mark.parametrize("backend", ["dense", "edge"])
 def test_learned_matrix_stands_beside_the_fixed_ones(report, tiny_corpus: Corpus, backend):
     pair = evaluation_pairs(tiny_corpus, "test", queries=1)[0]
+    candidate = torch.tensor([[1.0, 4.0]], dtype=torch.float64)
     model = network(graph="dynamic", backend=backend)
-    matrices = report.adjacency_matrices(model, tiny_corpus, pair)
+    matrices = report.adjacency_matrices(model, tiny_corpus, pair, candidate)
     assert list(matrices) == ["learned", "k=1", "k=2", "k=3"]
     assert model.backend == backend
     for k in (1, 2, 3):
@@ -83,13 +85,14 @@ def test_learned_matrix_stands_beside_the_fixed_ones(report, tiny_corpus: Corpus
     assert learned.shape == (12, 12)
     assert torch.allclose(learned.sum(dim=1), torch.ones(12))
     assert learned[:6, :6].count_nonzero() == learned[6:, 6:].count_nonzero() == 0
-    other = report.adjacency_matrices(network(graph="dynamic"), tiny_corpus, pair)["learned"]
-    assert torch.allclose(learned, other)
+    other = report.adjacency_matrices(network(graph="dynamic"), tiny_corpus, pair, candidate)
+    assert torch.allclose(learned, other["learned"])
 
 
 def test_fixed_graphs_have_no_learned_matrix(report, tiny_corpus: Corpus):
     pair = evaluation_pairs(tiny_corpus, "test", queries=1)[0]
-    matrices = report.adjacency_matrices(network(graph="identity"), tiny_corpus, pair)
+    candidate = torch.tensor([[1.0, 4.0]], dtype=torch.float64)
+    matrices = report.adjacency_matrices(network(graph="identity"), tiny_corpus, pair, candidate)
     assert list(matrices) == ["k=1", "k=2", "k=3"]
 
 
@@ -98,7 +101,9 @@ def test_timeline_shows_the_top_prediction(report, tiny_corpus: Corpus):
     model = network()
     table = evaluate(model, tiny_corpus, pairs).predictions
     for pair, row in zip(pairs, table.itertuples(), strict=True):
-        case = report.timeline_case(model, tiny_corpus, pair, row.tiou)
+        case = report.timeline_case(
+            tiny_corpus, pair, localize_pair(model, tiny_corpus, pair), row.tiou
+        )
         assert case.prediction.tolist() == [row.start, row.end]
         assert (case.score, case.overlap) == (pytest.approx(row.score), row.tiou)
         assert torch.equal(case.truth, pair.targets)

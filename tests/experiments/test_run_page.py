@@ -49,11 +49,36 @@ def test_page_of_a_finished_run(finished):
     wanted = [metrics["r1"][level] for level in ("0.5", "0.6", "0.7", "0.8", "0.9")]
     wanted += [metrics["r1_mean"], metrics["r5"]["0.5"], metrics["miou"]]
     assert cells == pytest.approx(wanted, abs=6e-4)
+    # Its interval is below it.
+    [spans] = re.findall(r"95 % interval</th>(.*?)</tr>", page)
+    spans = [text.split("-") for text in re.findall(r"<td>(.*?)</td>", spans)]
+    assert spans.pop(6) == [""]
+    for (low, high), value in zip(spans, [*wanted[:6], wanted[7]], strict=True):
+        assert float(low) <= value + 6e-4 and value - 6e-4 <= float(high)
     for name in (*metrics["baselines"], "wrong-class query"):
         assert f'<th scope="row">{name}</th>' in page
     assert f"<td>{metrics['versions']['torch']}</td>" in page
     assert "hidden_channels: 8" in page
     assert {matrix["title"] for matrix in matrices_of(page)} == {"learned", "k=1", "k=2", "k=3"}
+
+
+def test_intervals_draw_queries_and_references(run_page):
+    generator = np.random.default_rng(0)
+    predictions = pd.DataFrame(
+        {"tiou": generator.uniform(0, 1, 60), "video": np.tile([*"abcdefghij"], 6)}
+        | {"query_video": np.repeat([*"uvwxyz"], 10), "query_start": 0.0, "query_end": 1.0}
+    )
+    found = run_page.intervals(predictions)
+    overlaps = predictions["tiou"]
+    for name, level in (("0.5", 0.5), ("0.9", 0.9)):
+        low, high = found[name]
+        assert low < (overlaps > level).mean() < high
+    assert found["miou"][0] < overlaps.mean() < found["miou"][1]
+    # Answers that agree where query and reference agree are worth fewer pairs.
+    alike = predictions.assign(tiou=np.repeat([0.0, 1.0, 0.0, 1.0, 1.0, 0.0], 10))
+    widths = [np.ptp(run_page.intervals(table)["0.5"]) for table in (predictions, alike)]
+    assert widths[1] > 1.5 * widths[0]
+    assert np.isnan(run_page.intervals(predictions.assign(video="a"))["0.5"]).all()
 
 
 def test_cases_are_the_best_the_median_and_the_surest_of_the_worst(run_page):
@@ -72,8 +97,9 @@ def test_cases_are_the_best_the_median_and_the_surest_of_the_worst(run_page):
 
 def test_matrices_tell_the_seconds_of_their_nodes(run_page, network, tiny_corpus: Corpus):
     pair = evaluation_pairs(tiny_corpus, "test", queries=1)[0]
-    part = run_page.adjacency_part("best", network, tiny_corpus, pair)
-    start, end = localize_pair(network, tiny_corpus, pair).candidates[0].tolist()
+    candidate = localize_pair(network, tiny_corpus, pair).candidates[0]
+    part = run_page.adjacency_part("best", network, tiny_corpus, pair, candidate)
+    start, end = candidate.tolist()
     first, last = pair.query_segment
     length, around = end - start, 0.25 * (end - start)
     middles = (np.arange(6) + 0.5) / 6

@@ -123,6 +123,13 @@ def test_in_a_browser(tmp_path: Path, width: int, scheme: str):
         corner = "c => [...c.getContext('2d').getImageData(2, 2, 1, 1).data].slice(0, 3)"
         colour = canvas.evaluate(corner)
         ground = view.evaluate("getComputedStyle(document.body).backgroundColor")
+        # On paper what is folded is there, and nothing is cut off.
+        folded = "document.querySelectorAll('details:not([open])').length"
+        assert view.evaluate(folded) > 0
+        view.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert view.evaluate(folded) == 0
+        view.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert view.evaluate(folded) > 0
         browser.close()
     weight = np.linspace(-1.0, 1.0, 36)[6 + 4]
     assert told == (
