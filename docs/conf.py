@@ -9,7 +9,8 @@ from latex2mathml.converter import convert
 
 from gnnreloc import __version__
 
-RESULTS = Path(__file__).parents[1] / "experiments" / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "experiments" / "results"
 PAGES = {"results": "README.md", "ablations": "ablations.md"}
 
 project = "gnnreloc"
@@ -26,6 +27,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 default_role = "code"
+highlight_language = "none"
 
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
@@ -41,6 +43,9 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_math_renderer = "mathml"
+html_static_path = ["tables.css"]
+html_css_files = ["tables.css"]
+html_show_copyright = False
 html_title = f"gnnreloc {release}"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -52,6 +57,12 @@ def show_results(app: Any, docname: str, source: list[str]) -> None:
         text = (RESULTS / PAGES[docname]).read_text(encoding="utf-8").partition("\n")[2]
         text = re.sub(r"\]\((?!https?:|#|\w+\.md)", "](../experiments/results/", text)
         source[0] = source[0].replace("{RESULTS}", text)
+        main = (ROOT / "README.md").read_text(encoding="utf-8")
+        main = main.partition("\n## Results\n")[2].partition("\n**Every system")[0]
+        main = re.sub(r"\]\(experiments/results/README\.md#", "](#", main)
+        main = re.sub(r"\]\(experiments/results/(\w+)\.md", r"](\1.md", main)
+        main = re.sub(r"\]\((?!https?:|#|\w+\.md)", "](../", main)
+        source[0] = source[0].replace("{MAIN}", main)
 
 
 def write_inline(writer: Any, node: Any) -> NoReturn:

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ TINY = (
 )
 #: What makes the commands of a tutorial shorter.
 SHORTER = {
+    "quick_start.md": {"--epochs 6": f"--epochs 1 -- {TINY.removeprefix('--epochs 1 ')}"},
     "compare_graphs.md": {
         "--graph dynamic": f"--graph dynamic {TINY}",
         "--hops 1 --out": f"--hops 1 {TINY} --out",
@@ -88,11 +88,15 @@ def test_extend(tmp_path: Path) -> None:
     assert 0.0 <= float(second) <= 1.0
 
 
-def test_quick_start_has_code_that_runs(tmp_path: Path) -> None:
-    [code] = [code for kind, code in blocks("quick_start.md") if kind == "python"]
-    names: dict[str, object] = {}
-    exec(compile(textwrap.dedent(code), "quick_start.md", "exec"), names)
-    assert tuple(names["out"].shape) == (10, 16)  # type: ignore[attr-defined]
+@pytest.mark.slow
+def test_quick_start(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="the extra 'video' is not installed")
+    printed = run("quick_start.md", tmp_path)
+    first, second = re.findall(r"│ [12] │ +([\d.]+) s │ +([\d.]+) s │", printed)
+    assert [float(time) for time in first] == pytest.approx([2, 9], abs=0.5)
+    assert [float(time) for time in second] == pytest.approx([22, 30], abs=1.5)
+    assert (tmp_path / "video_moments.png").is_file()
+    assert (tmp_path / "runs/compare/synthetic_report.html").stat().st_size > 50_000
 
 
 @pytest.mark.slow
