@@ -6,7 +6,8 @@ import argparse
 import os
 import threading
 
-from gnnreloc.commands.localize import told_warnings
+from gnnreloc.commands.features import read_backbone_options
+from gnnreloc.commands.localize import add_backbone_options, told_warnings
 from gnnreloc.errors import InputError
 
 HELP = "open a page to search videos by example in a browser"
@@ -23,6 +24,7 @@ EXAMPLES = """\
   gnnreloc demo
   gnnreloc demo --checkpoint runs/mine --port 7870
   gnnreloc demo --index INDEX/
+  gnnreloc demo --backbone c3d --option weights=c3d.pth
 """
 
 
@@ -34,8 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, metavar="N", help="port (default: a free one)")
     add("--megabytes", type=float, default=200.0, metavar="N", help="largest upload (200)")
     add("--seconds", type=float, default=1800.0, metavar="S", help="longest video (1800)")
-    add("--backbone", metavar="NAME", help="what makes the features (that of the checkpoint)")
-    add("--step", type=float, metavar="SECONDS", help="from one feature row to the next")
+    add_backbone_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,7 +50,13 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"--{name} must be above 0, got {getattr(options, name):g}")
     checkpoint = None if options.checkpoint is None else os.path.expanduser(options.checkpoint)
     with told_warnings():
-        engine = load(checkpoint, backbone=options.backbone, step=options.step)
+        engine = load(
+            checkpoint,
+            backbone=options.backbone,
+            step=options.step,
+            options=read_backbone_options(options.option),
+            decoder=options.decoder,
+        )
         library = None if options.index is None else open_library(options.index, checkpoint)
     limits = Limits(options.megabytes, options.seconds)
     with running_page(engine, library, limits, port=options.port) as address:

@@ -53,10 +53,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--no-figure", action="store_true", help="write no timeline")
     add("--clip", metavar="FOLDER", help="cut the moments to files in this folder")
     add("--proposals", metavar="NAME", default="windows", help="of a trained model: windows or tag")
-    add_engine_options(parser)
+    add_backbone_options(parser)
+    add("--cache", metavar="FOLDER", help="where features are kept ($XDG_CACHE_HOME/gnnreloc)")
+    add("--no-cache", action="store_true", help="keep no features")
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
+def add_backbone_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options about features."""
     add = parser.add_argument
     add("--backbone", metavar="NAME", help="what makes the features (that of the checkpoint)")
@@ -69,8 +71,6 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="option of the backbone; may be given several times",
     )
     add("--decoder", default="pyav", metavar="NAME", help="pyav or torchcodec")
-    add("--cache", metavar="FOLDER", help="where features are kept ($XDG_CACHE_HOME/gnnreloc)")
-    add("--no-cache", action="store_true", help="keep no features")
 
 
 def run(options: argparse.Namespace) -> int:

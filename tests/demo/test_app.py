@@ -60,6 +60,8 @@ def test_bad_options_are_told(capsys):
         (["--megabytes", "0"], "--megabytes must be above 0, got 0"),
         (["--seconds", "inf"], "--seconds must be above 0, got inf"),
         (["--index", "no/index"], "no/index"),
+        (["--backbone", "c3d", "--option", "weights=no.pth"], "no.pth"),
+        (["--decoder", "vhs"], "vhs"),
         (["--checkpoint", "no/run"], "no/run"),
     ):
         assert main(["demo", *options]) == 2
