@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from finished_run import load_run
 from gather import COMPARED, Run, View, pair_figures, runs_by_split
-from grid import RANDOM
-from run_page import SLICES, case_sections, configuration, curves_over_tiou, slice_charts
+from run_page import SLICES, case_sections, configuration, curves_over_tiou, looks, slice_charts
 from slice_tables import sliced_pairs
-from tables import NAMES, Report
+from tables import NAMES, Report, difference_text
 
 from gnnreloc.data import evaluation_pairs
 from gnnreloc.errors import InputError
@@ -71,12 +68,13 @@ def write_report(
     highlight = against if against in curves[0] else None
     own = [run for run in runs if run.metrics["system"] == against]
     first = own[0] if own else runs[0]
+    places = looks(curves[0], highlight)
     sections = [
         Section("Result", result_tables(report, against)),
         Section("Curves", [curves_over_tiou(*curves, highlight, NAMES)]),
         Section("Differences", difference_tables(differences, against)),
-        Section("Training", validation_curves(runs, against)),
-        slices_section(runs, against, root),
+        Section("Training", validation_curves(runs, places)),
+        slices_section(runs, against, places, root),
         *cases_of(first, root),
         Section("Runs", [runs_part(runs)]),
         Section("Configuration", configuration(first.metrics), f"That of {first.folder.name}."),
@@ -108,7 +106,7 @@ def difference_tables(differences: pd.DataFrame, against: str) -> list[Part]:
         by_figure = own.set_index("figure")
         cells = [NAMES.get(str(system), str(system))]
         for figure in COMPARED:
-            cells.append(_interval(*by_figure.loc[figure, ["difference", "low", "high"]]))
+            cells.append(difference_text(*by_figure.loc[figure, ["difference", "low", "high"]]))
         rows.append(TableRow([*cells, str(by_figure["pairs"].iloc[0])]))
     header = [
         f"less {NAMES.get(against, against)}",
@@ -122,14 +120,13 @@ def difference_tables(differences: pd.DataFrame, against: str) -> list[Part]:
     ]
 
 
-def _interval(difference: float, low: float, high: float) -> str:
-    if math.isnan(low):
-        return f"{difference:+.3f}"
-    return f"{difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+def validation_curves(runs: Sequence[Run], places: Mapping[str, int]) -> list[Part]:
+    """R@1 on the validation classes over the epochs, mean over the runs of a system.
 
-
-def validation_curves(runs: Sequence[Run], against: str) -> list[Part]:
-    """R@1 on the validation classes over the epochs, mean over the runs of a system."""
+    Args:
+        runs: all finished runs.
+        places: systems that may be shown, with the places of their looks.
+    """
     logs: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
         try:
@@ -139,30 +136,27 @@ def validation_curves(runs: Sequence[Run], against: str) -> list[Part]:
         if {"epoch", _VALIDATION} <= {*log.columns}:
             logs.setdefault(run.metrics["system"], []).append(log)
     series = []
-    for system in sorted(logs, key=lambda name: name != against)[:_MOST_LINES]:
+    for system in [name for name in places if name in logs][:_MOST_LINES]:
         known = pd.concat(logs[system])[["epoch", _VALIDATION]].dropna()
         means = known.groupby("epoch")[_VALIDATION].mean()
         points = {float(epoch): float(value) for epoch, value in means.items()}
         if points:
-            series.append(Series(NAMES.get(system, system), points))
+            series.append(Series(NAMES.get(system, system), points, place=places[system]))
     if not series:
         return []
     return [LineChart(series, "epoch", "R@1 at .5", title="validation classes, mean of the runs")]
 
 
-def slices_section(runs: Sequence[Run], against: str, root: str | None) -> Section:
+def slices_section(
+    runs: Sequence[Run], against: str, places: Mapping[str, int], root: str | None
+) -> Section:
     """R@1 on slices of the pairs: the system, and the best of the others with the same splits."""
-    names = sorted({run.metrics["system"] for run in runs} - {*RANDOM, "oracle"})
-    systems = {name: runs_by_split(runs, name) for name in names}
+    systems = {name: runs_by_split(runs, name) for name in places}
     if against not in systems:
         return Section("Slices", [])
     splits = sorted(systems[against])
-    whole = [name for name in names if {*splits} <= {*systems[name]}]
-    means = {
-        name: np.mean([run.metrics["r1_mean"] for of in systems[name].values() for run in of])
-        for name in whole
-    }
-    chosen = sorted(whole, key=lambda name: (name != against, -means[name]))[:_MOST_LINES]
+    whole = [name for name in places if {*splits} <= {*systems[name]}]
+    chosen = whole[:_MOST_LINES]
     try:
         pairs = sliced_pairs({name: systems[name] for name in chosen}, splits, root)
     except InputError as error:
@@ -173,7 +167,8 @@ def slices_section(runs: Sequence[Run], against: str, root: str | None) -> Secti
             NAMES.get(name, name): pair_figures(systems[name], splits, View(), figure)
             for name in chosen
         }
-    return Section("Slices", slice_charts(pairs, hits), SLICES)
+    shown = {NAMES.get(name, name): place for name, place in places.items()}
+    return Section("Slices", slice_charts(pairs, hits, shown), SLICES)
 
 
 def cases_of(run: Run, root: str | None) -> list[Section]:

@@ -59,7 +59,10 @@ CASES = (
 SLICES = "R@1 on parts of the pairs, by what is known before any answer."
 
 #: Rows of a run's table that never look at what is shown, and checks: grey in the curves.
-REFERENCES = ("oracle", "longest_proposal", "whole_reference", "random_proposal", "chance")
+GREY = (
+    *("oracle", "longest_proposal", "whole_reference", "random_proposal", "chance"),
+    "wrong_class_query",
+)
 
 
 def curves_over_tiou(
@@ -82,11 +85,18 @@ def curves_over_tiou(
             names.get(name, name),
             rows[name],
             {x: (max(low, 0.0), min(high, 1.0)) for x, (low, high) in bands.get(name, {}).items()},
-            reference=name in (*REFERENCES, "wrong_class_query"),
+            reference=name in GREY,
         )
         for name in order
     ]
     return LineChart(series, "tIoU threshold", "R@1, share of pairs", title="R@1 over tIoU")
+
+
+def looks(rows: Mapping[str, Mapping[float, float]], highlight: str | None) -> dict[str, int]:
+    """Places of the looks of the lines that are not grey: the highlight first, then the best."""
+    coloured = [name for name in rows if name not in GREY]
+    order = sorted(coloured, key=lambda name: (name != highlight, -np.mean([*rows[name].values()])))
+    return {name: place for place, name in enumerate(order)}
 
 
 def intervals(predictions: pd.DataFrame) -> dict[str, tuple[float, float]]:
@@ -132,13 +142,19 @@ def training_curves(log: pd.DataFrame) -> list[Part]:
     return charts
 
 
-def slice_charts(pairs: pd.DataFrame, hits: Mapping[str, Mapping[str, Any]]) -> list[Part]:
+def slice_charts(
+    pairs: pd.DataFrame,
+    hits: Mapping[str, Mapping[str, Any]],
+    places: Mapping[str, int] | None = None,
+) -> list[Part]:
     """R@1 on slices of the pairs, a chart for each slicing that parts them.
 
     Args:
         pairs: with the columns of :func:`slicings.pair_properties`.
         hits: name of the values -> line -> value of each pair, ``[pairs]``; a chart a name.
+        places: of the looks of the lines.
     """
+    places = places or {}
     charts: list[Part] = []
     for slicing, (of, bounds) in SLICINGS.items():
         parts = partition(pairs[of], bounds)
@@ -151,7 +167,7 @@ def slice_charts(pairs: pd.DataFrame, hits: Mapping[str, Mapping[str, Any]]) -> 
             for name, values in systems.items():
                 shares = [float(values[inside].mean()) for inside in parts.values()]
                 points = {float(at): share for at, share in enumerate(shares)}
-                series.append(Series(name, points))
+                series.append(Series(name, points, place=places.get(name)))
             title = f"by {slicing.split(',')[0]}"
             charts.append(LineChart(series, "slice (pairs)", quantity, ticks, title=title))
     return charts

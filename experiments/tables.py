@@ -140,7 +140,9 @@ def make_report(
     ours, printed = intervals(runs), published_figures(dataset)
     at_half = differences[differences["figure"] == "r1_0.5"]
     columns = (at_half[name] for name in ("system", "difference", "low", "high"))
-    difference = {str(system): _difference(*ends) for system, *ends in zip(*columns, strict=True)}
+    difference = {
+        str(system): difference_text(*ends) for system, *ends in zip(*columns, strict=True)
+    }
     rest = [figure for figure in FIGURES if figure not in RECALLS]
     recall = Block([figure.removeprefix("r1_0") for figure in RECALLS], [])
     names = ["recipe", "mean .5-.9", "R@5 .5", "mIoU", "wrong query .5", "difference .5", "runs"]
@@ -289,7 +291,8 @@ def _cell(figure: Interval | None) -> str:
     return _short(mean) if math.isnan(high) else f"{_short(mean)}±{_short(high - mean)}"
 
 
-def _difference(difference: float, low: float, high: float) -> str:
+def difference_text(difference: float, low: float, high: float) -> str:
+    """A difference and its interval, where there is one, as in ``+.039 [+.013, +.064]``."""
     if math.isnan(low):
         return _short(difference, "+")
     return f"{_short(difference, '+')} [{_short(low, '+')}, {_short(high, '+')}]"

@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 _WIDTH, _HEIGHT = 480.0, 300.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 10.0, 46.0
-#: Colours of the theme, and shapes of markers; lines that share a colour differ in their marker.
+#: Colours of the theme, and shapes of markers. Lines that share a colour differ in their marker,
+#: and the later ones are dashed.
 _COLOURS, _MARKERS = 6, 6
 
 
@@ -24,12 +25,15 @@ class Series:
         points: value by position; positions without a value are left out.
         band: ``(low, high)`` by position, shaded; may lack positions.
         reference: drawn in grey and dashed, as what the others are read with.
+        place: of its look among those of its kind, so that charts beside each other agree; by
+            default, its place in the chart. The look 0 is the one that stands out.
     """
 
     name: str
     points: Mapping[float, float]
     band: Mapping[float, tuple[float, float]] = field(default_factory=dict)
     reference: bool = False
+    place: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,13 +114,17 @@ class LineChart:
         lines, coloured, grey = [], 0, 0
         for series in self.series:
             number = grey if series.reference else coloured
-            look = "reference" if series.reference else f"colour{coloured % _COLOURS}"
             grey, coloured = grey + series.reference, coloured + (not series.reference)
+            number = number if series.place is None else series.place
+            look = "reference" if series.reference else f"colour{number % _COLOURS}"
+            if number >= _COLOURS:
+                look += " again"
             points = sorted(series.points.items())
             path = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in points)
             marks = [Mark(self._x(x), self._y(y), self._text(series, x, y)) for x, y in points]
             shade = self._shade(series)
-            lines.append(Line(series.name, look, number % _MARKERS, path, shade, marks))
+            marker = (number + number // _COLOURS) % _MARKERS
+            lines.append(Line(series.name, look, marker, path, shade, marks))
         return lines
 
     def _text(self, series: Series, x: float, y: float) -> str:

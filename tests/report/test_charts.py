@@ -54,11 +54,18 @@ def test_shade_runs_along_the_tops_and_back_along_the_bottoms():
 
 
 def test_lines_of_a_kind_differ_in_their_look():
-    series = [Series(f"own {i}", {0.0: 1.0}) for i in range(6)]
+    series = [Series(f"own {i}", {0.0: 1.0}) for i in range(20)]
     series += [Series(f"reference {i}", {0.0: 1.0}, reference=True) for i in range(6)]
     lines = LineChart(series, "x", "y").lines
-    assert len({(line.look, line.marker) for line in lines}) == 12
-    assert {line.look for line in lines[6:]} == {"reference"}
+    assert len({(line.look, line.marker) for line in lines}) == 26
+    assert {line.look for line in lines[20:]} == {"reference"}
+    assert [line.look.endswith("again") for line in lines[:20]] == [False] * 6 + [True] * 14
+
+
+def test_a_line_keeps_its_look_in_another_chart():
+    [a, b, c] = LineChart([Series(name, {0.0: 1.0}) for name in "abc"], "x", "y").lines
+    [alone] = LineChart([Series("c", {0.0: 2.0}, place=2)], "x", "y").lines
+    assert (alone.look, alone.marker) == (c.look, c.marker) != (a.look, a.marker)
 
 
 def test_names_below():
